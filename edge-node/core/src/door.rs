@@ -11,12 +11,12 @@
 //! All commands about one room go to one shard: `RoomId::key() % shards`.
 
 use bytes::Bytes;
+use lyceum_relay_core::link::FromLink;
 use lyceum_wire::api::{NodeAddress, RoomMap};
-use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
+use lyceum_wire::id::{NodeId, ParticipantId, RoomId};
 use lyceum_wire::link::Message;
 use lyceum_wire::signal::{Refusal, ToClient, ToEdge};
 use lyceum_wire::token::Claims;
-use std::time::Duration;
 
 use crate::stats::Stats;
 
@@ -92,11 +92,12 @@ pub enum Command {
         /// What it said.
         message: Box<ToEdge>,
     },
-    /// What came by the socket could not be decoded. Refused, counted, and fatal when it goes on.
+    /// What came by the socket could not be decoded, or came too fast to be decoded. Refused, counted, and fatal when
+    /// it goes on; fatal at once with [`Refusal::TooMany`].
     Garbled {
         /// The socket it came by.
         socket: SocketId,
-        /// [`Refusal::Malformed`] or [`Refusal::TooLarge`].
+        /// [`Refusal::Malformed`], [`Refusal::TooLarge`] or [`Refusal::TooMany`].
         code: Refusal,
         /// One sentence for people.
         message: String,
@@ -145,45 +146,9 @@ pub enum Command {
     },
     /// The control plane's word on who hosts the room: the answer to the attach call, or news. Older epochs are ignored.
     RoomMap(Box<RoomMap>),
-    /// A link to a node stands (after its `Hello`s): rooms shared with that node are opened on it.
-    LinkUp {
-        /// The other node.
-        node: NodeId,
-        /// Its region.
-        region: Region,
-        /// Round-trip time measured so far.
-        rtt: Duration,
-        /// Largest datagram the link takes now, in bytes.
-        datagram_bytes_max: usize,
-    },
-    /// The link's round-trip time or datagram size moved. Once a second is plenty.
-    LinkQuality {
-        /// The other node.
-        node: NodeId,
-        /// Smoothed round-trip time.
-        rtt: Duration,
-        /// Largest datagram the link takes now, in bytes.
-        datagram_bytes_max: usize,
-    },
-    /// A message about a room of this shard came by a link. `Hello` never gets here.
-    LinkMessage {
-        /// The node it came from.
-        node: NodeId,
-        /// The message.
-        message: Box<Message>,
-    },
-    /// Datagrams for this shard came by a link (the shell reads the shard out of the first byte of the alias or of the room key).
-    LinkDatagrams {
-        /// The node they came from.
-        node: NodeId,
-        /// The datagrams, in order of arrival.
-        datagrams: Vec<Bytes>,
-    },
-    /// The link is gone. Tracks that came by it end; rooms ask for it again by [`Event::Connect`].
-    LinkDown {
-        /// The other node.
-        node: NodeId,
-    },
+    /// What a link says: it stands, its quality moved, a message or datagrams for this shard came by it, it is gone.
+    /// Tracks that came by a link that is gone end; rooms ask for it again by [`Event::Connect`].
+    Link(FromLink),
     /// Ends one participant's session, wherever it stands.
     Kick {
         /// The room.
