@@ -1,0 +1,13 @@
+//! The edge node: shards on threads, and everything around them that touches the world.
+//!
+//! ```text
+//!   browser ── WebSocket, WHIP, WHEP ──► signal, whip ──┐
+//!   node    ── QUIC ──────────────────► mesh ───────────┼── Command ──► shard (thread) ◄── UDP ── media
+//!   control plane ◄── HTTP ──────────── control ◄───────┴── Event ◄────┘
+//! ```
+//!
+//! The media path never enters this crate: a shard's thread owns its socket (`lyceum_relay::driver`).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod config;
+pub mod units;
