@@ -106,9 +106,9 @@ impl RoomId {
     /// FNV-1a of the name, so that every node and every version computes the same one.
     #[must_use]
     pub fn key(&self) -> u64 {
-        self.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        self.as_str()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 }
 
