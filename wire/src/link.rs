@@ -152,6 +152,19 @@ pub enum Message {
         /// The alias.
         alias: Alias,
     },
+    /// Where the RTP timestamps behind this alias stand, from the publisher's sender report (RFC 3550 §6.4.1): the
+    /// moment `sampled_us` on the sender's steady clock, whose zero is anything but the same for all it says on this link.
+    /// It keeps one person's sound and picture together after a hop.
+    Clock {
+        /// The room.
+        room: RoomId,
+        /// The alias.
+        alias: Alias,
+        /// An RTP timestamp of this layer.
+        timestamp: u32,
+        /// When it was sampled, in microseconds of the sender's steady clock; negative: before its zero.
+        sampled_us: i64,
+    },
     /// To the room's home: put this message in order.
     Post {
         /// The room.
@@ -159,10 +172,13 @@ pub enum Message {
         /// The message; its `number` is 0.
         message: RoomMessage,
     },
-    /// From the room's home: messages in order. A receiver that sees a gap asks by `RoomOpen`.
+    /// From the room's home: messages in order. Also to a new home, from whoever knows more than it.
     Posted {
         /// The room.
         room: RoomId,
+        /// The sender takes it that the receiver has all up to this number, or can no longer have them. A receiver that
+        /// has seen less asks by `RoomOpen`; `after` of the answer is the asker's `messages_seen`.
+        after: u64,
         /// The messages, numbers rising by one.
         messages: Vec<RoomMessage>,
     },
