@@ -296,5 +296,4 @@ const PROFILE_TWO_BYTE: u16 = 0x1000;
 const IDS_MAX: usize = 14;
 
 #[cfg(test)]
-#[path = "ext_tests.rs"]
 mod tests;

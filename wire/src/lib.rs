@@ -21,6 +21,7 @@ pub mod demux;
 pub mod ext;
 pub mod id;
 pub mod link;
+pub mod rtcp;
 pub mod rtp;
 pub mod signal;
 pub mod token;

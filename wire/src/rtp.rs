@@ -247,5 +247,4 @@ impl<'a> Writer<'a> {
 }
 
 #[cfg(test)]
-#[path = "rtp_tests.rs"]
 mod tests;

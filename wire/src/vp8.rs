@@ -193,5 +193,4 @@ impl Fields {
 }
 
 #[cfg(test)]
-#[path = "vp8_tests.rs"]
 mod tests;
