@@ -3,6 +3,8 @@
 //! A track's name is mesh-wide ([`TrackName`]); on the wire a receiver-chosen 32-bit [`Alias`] stands for one
 //! layer of one track, so that the receiver finds its state by index. The top 8 bits are the receiver's shard.
 
+pub mod datagram;
+
 use crate::id::{Kind, NodeId, ParticipantId, Region, RoomId, TrackName};
 use crate::signal::{Participant, RoomMessage};
 use serde::{Deserialize, Serialize};
