@@ -1,0 +1,38 @@
+/**
+ * Which encodings of the own tracks to send: those that anybody in the mesh watches.
+ *
+ * Wanted: at once. No longer wanted: after a grace, since whoever changes the layout is often back in a moment, and an
+ * encoding that comes back costs a key frame.
+ */
+import type { RidDemand, Source } from './generated';
+
+/** How long an encoding that nobody watches is still sent. */
+export const PAUSE_GRACE_MS = 3_000;
+
+/** Before an edge has said anything, everything is sent. */
+export class Demand {
+  /** When each encoding is to be paused; `null`: watched. */
+  readonly #pauseAt = new Map<string, number | null>();
+
+  /** The edge has told what is watched of a source. */
+  said(source: Source, watched: RidDemand[], nowMs: number): void {
+    for (const layer of watched) {
+      const key = `${source}/${layer.rid}`;
+      const before = this.#pauseAt.get(key);
+      if (layer.watched) this.#pauseAt.set(key, null);
+      else if (before === undefined || before === null) this.#pauseAt.set(key, nowMs + PAUSE_GRACE_MS);
+    }
+  }
+
+  /** Whether to send an encoding. */
+  active(source: Source, rid: string, nowMs: number): boolean {
+    const pauseAt = this.#pauseAt.get(`${source}/${rid}`);
+    return pauseAt === undefined || pauseAt === null || nowMs < pauseAt;
+  }
+
+  /** When to look again: the next grace that runs out after `nowMs`. */
+  deadline(nowMs: number): number | null {
+    const ahead = [...this.#pauseAt.values()].filter((at): at is number => at !== null && at > nowMs);
+    return ahead.length ? Math.min(...ahead) : null;
+  }
+}

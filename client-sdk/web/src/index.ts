@@ -1,0 +1,34 @@
+/** Lyceum in the browser. Start with `join`. */
+export { ControlPlane, measureRegions, type RegionInfo } from './control';
+export {
+  CAMERA_SIZE,
+  type CameraSize,
+  canShareScreen,
+  DeviceError,
+  type DeviceProblem,
+  type Devices,
+  LevelMeter,
+  listDevices,
+  openCamera,
+  openMicrophone,
+  openScreen,
+  watchDevices,
+} from './devices';
+export { Emitter, type Off } from './emitter';
+export { type Failure, LyceumError } from './errors';
+export * from './generated';
+export { join, type JoinOptions } from './join';
+export { type PendingMessage } from './messages';
+export { isName, NAME_BYTES_MAX, toName, trackKey, type TrackKey } from './names';
+export {
+  type Away,
+  type Me,
+  type Published,
+  Room,
+  type RoomEvents,
+  type RoomOptions,
+  type RoomState,
+  type RoomStats,
+} from './room';
+export { type RosterChange } from './roster';
+export { type ReceivedStats, type SentStats, type TransportStats } from './stats';

@@ -1,0 +1,293 @@
+/**
+ * The one peer connection of a session: the client offers, the edge answers.
+ *
+ * M-lines are only ever added. Sending ones: one per source, kept for the next time when a source stops. Receiving
+ * ones: slots, more of them as the page shows more. One offer is out at a time; what changes meanwhile goes into the next.
+ */
+import { type Demand } from './demand';
+import { Emitter } from './emitter';
+import { encodingsOf, kindOf, preferred } from './encodings';
+import type { PublishLine, SlotKind, SlotLine, Source } from './generated';
+
+/** A path that checks cannot keep alive for this long gets an ICE restart; shorter holes heal by themselves. */
+export const RESTART_AFTER_MS = 2_500;
+/** A restart has this long to bring the media back before the edge is given up. */
+export const RESTART_TIMEOUT_MS = 12_000;
+
+/** What an offer says besides its SDP. */
+export interface Offer {
+  sdp: string;
+  publish: PublishLine[];
+  slots: SlotLine[];
+}
+
+/** `failed`: restarts did not help. */
+export type MediaState = 'connecting' | 'connected' | 'interrupted' | 'failed' | 'closed';
+
+export interface MediaEvents {
+  offer: Offer;
+  state: MediaState;
+  /** A slot's m-line exists now and has its receiver. */
+  slot: { mid: string; kind: SlotKind; receiver: RTCRtpReceiver };
+}
+
+interface Sending {
+  transceiver: RTCRtpTransceiver;
+  /** Published now, rather than kept for later. */
+  live: boolean;
+  muted: boolean;
+}
+
+interface Receiving {
+  transceiver: RTCRtpTransceiver;
+  kind: SlotKind;
+  told: boolean;
+}
+
+type Timer = ReturnType<typeof setTimeout>;
+
+export class Media extends Emitter<MediaEvents> {
+  readonly #pc: RTCPeerConnection;
+  readonly #demand: Demand;
+  readonly #sending = new Map<Source, Sending>();
+  readonly #receiving: Receiving[] = [];
+  #state: MediaState = 'connecting';
+  #outstanding = false;
+  #dirty = false;
+  #restart = false;
+  #restartTimer: Timer | undefined;
+  #giveUpTimer: Timer | undefined;
+  #demandTimer: Timer | undefined;
+  /** Changes of sender parameters, one after the other per source: they are read, changed and written. */
+  readonly #parameters = new Map<Source, Promise<void>>();
+
+  constructor(configuration: RTCConfiguration, demand: Demand) {
+    super();
+    this.#demand = demand;
+    this.#pc = new RTCPeerConnection({
+      ...configuration,
+      bundlePolicy: 'max-bundle',
+      rtcpMuxPolicy: 'require',
+    });
+    this.#pc.onconnectionstatechange = () => this.#moved();
+  }
+
+  get state(): MediaState {
+    return this.#state;
+  }
+
+  /** Sends a track as `source`, in place of what was sent as it. Call `negotiate` afterwards. */
+  async publish(source: Source, track: MediaStreamTrack | null, muted: boolean): Promise<void> {
+    const sending = this.#sending.get(source);
+    if (sending) {
+      sending.live = true;
+      sending.muted = muted;
+      sending.transceiver.direction = 'sendonly';
+      await sending.transceiver.sender.replaceTrack(track);
+    } else {
+      const transceiver = this.#pc.addTransceiver(track ?? kindOf(source), {
+        direction: 'sendonly',
+        sendEncodings: encodingsOf(source),
+      });
+      prefer(transceiver, kindOf(source), 'sender');
+      this.#sending.set(source, { transceiver, live: true, muted });
+    }
+    await this.#applyParameters(source);
+  }
+
+  /** Stops sending a source. Call `negotiate` afterwards. */
+  async unpublish(source: Source): Promise<void> {
+    const sending = this.#sending.get(source);
+    if (!sending) return;
+    sending.live = false;
+    sending.transceiver.direction = 'inactive';
+    await sending.transceiver.sender.replaceTrack(null);
+  }
+
+  /** Sends another track from now on: a device was switched, or a camera switched off (`null`). No offer is needed. */
+  async replace(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    await this.#sending.get(source)?.transceiver.sender.replaceTrack(track);
+  }
+
+  /** A muted source sends no packets at all. */
+  async setMuted(source: Source, muted: boolean): Promise<void> {
+    const sending = this.#sending.get(source);
+    if (!sending) return;
+    sending.muted = muted;
+    await this.#applyParameters(source);
+  }
+
+  /** Applies what is watched to all encodings, now and whenever a grace runs out. */
+  applyDemand(): void {
+    for (const source of this.#sending.keys()) void this.#applyParameters(source);
+    clearTimeout(this.#demandTimer);
+    const now = Date.now();
+    const deadline = this.#demand.deadline(now);
+    if (deadline !== null && this.#state !== 'closed') {
+      this.#demandTimer = setTimeout(() => this.applyDemand(), deadline - now + 1);
+    }
+  }
+
+  /** Has at least `count` slots of a kind. True when an offer is needed for it. */
+  ensureSlots(kind: SlotKind, count: number): boolean {
+    const have = this.#receiving.filter(slot => slot.kind === kind).length;
+    for (let i = have; i < count; i++) {
+      const media = kind === 'audio' ? 'audio' : 'video';
+      const transceiver = this.#pc.addTransceiver(media, { direction: 'recvonly' });
+      prefer(transceiver, media, 'receiver');
+      this.#receiving.push({ transceiver, kind, told: false });
+    }
+    return have < count;
+  }
+
+  slotCount(kind: SlotKind): number {
+    return this.#receiving.filter(slot => slot.kind === kind).length;
+  }
+
+  /** Makes an offer for what has changed, now or when the one that is out has been answered. */
+  async negotiate(): Promise<void> {
+    if (this.#state === 'closed') return;
+    if (this.#outstanding) {
+      this.#dirty = true;
+      return;
+    }
+    this.#outstanding = true;
+    this.#dirty = false;
+    const iceRestart = this.#restart;
+    this.#restart = false;
+    await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart }));
+    for (const slot of this.#receiving) {
+      const mid = slot.transceiver.mid;
+      if (slot.told || mid === null) continue;
+      slot.told = true;
+      this.emit('slot', { mid, kind: slot.kind, receiver: slot.transceiver.receiver });
+    }
+    this.emit('offer', this.#offer());
+  }
+
+  /** The edge's answer. */
+  async answered(sdp: string): Promise<void> {
+    if (this.#pc.signalingState !== 'have-local-offer') return;
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp });
+    await this.#settled();
+  }
+
+  /** The edge refused the offer: everything is as before it. */
+  async refused(): Promise<void> {
+    if (this.#pc.signalingState === 'have-local-offer')
+      await this.#pc.setLocalDescription({ type: 'rollback' });
+    await this.#settled();
+  }
+
+  /** Looks for a new path to the edge (RFC 8445 §2.4). */
+  restartIce(): void {
+    if (this.#state === 'closed') return;
+    this.#restart = true;
+    void this.negotiate();
+  }
+
+  stats(): Promise<RTCStatsReport> {
+    return this.#pc.getStats();
+  }
+
+  /** What the sending m-line of a source is, for statistics. */
+  senderOf(source: Source): RTCRtpSender | undefined {
+    const sending = this.#sending.get(source);
+    return sending?.live ? sending.transceiver.sender : undefined;
+  }
+
+  close(): void {
+    clearTimeout(this.#restartTimer);
+    clearTimeout(this.#giveUpTimer);
+    clearTimeout(this.#demandTimer);
+    this.#pc.onconnectionstatechange = null;
+    this.#pc.close();
+    this.#become('closed');
+  }
+
+  #offer(): Offer {
+    const publish: PublishLine[] = [];
+    for (const [source, { transceiver, live, muted }] of this.#sending) {
+      if (live && transceiver.mid !== null) publish.push({ mid: transceiver.mid, source, muted });
+    }
+    const slots = this.#receiving.flatMap(({ transceiver: { mid }, kind }) =>
+      mid === null ? [] : [{ mid, kind }],
+    );
+    return { sdp: this.#pc.localDescription?.sdp ?? '', publish, slots };
+  }
+
+  async #settled(): Promise<void> {
+    this.#outstanding = false;
+    if (this.#dirty || this.#restart) await this.negotiate();
+  }
+
+  #moved(): void {
+    switch (this.#pc.connectionState) {
+      case 'connected':
+        clearTimeout(this.#restartTimer);
+        clearTimeout(this.#giveUpTimer);
+        this.#restartTimer = this.#giveUpTimer = undefined;
+        this.#become('connected');
+        break;
+      case 'disconnected':
+        this.#become('interrupted');
+        this.#restartTimer ??= setTimeout(() => this.#interrupted(), RESTART_AFTER_MS);
+        break;
+      case 'failed':
+        this.#become('interrupted');
+        clearTimeout(this.#restartTimer);
+        this.#interrupted();
+        break;
+    }
+  }
+
+  #interrupted(): void {
+    if (this.#giveUpTimer !== undefined) return;
+    this.#giveUpTimer = setTimeout(() => this.#become('failed'), RESTART_TIMEOUT_MS);
+    this.restartIce();
+  }
+
+  #become(state: MediaState): void {
+    if (state === this.#state || this.#state === 'closed') return;
+    this.#state = state;
+    this.emit('state', state);
+  }
+
+  #applyParameters(source: Source): Promise<void> {
+    const before = this.#parameters.get(source) ?? Promise.resolve();
+    const next = before.then(() => this.#writeParameters(source));
+    this.#parameters.set(source, next);
+    return next;
+  }
+
+  async #writeParameters(source: Source): Promise<void> {
+    const sending = this.#sending.get(source);
+    if (!sending || this.#pc.signalingState === 'closed') return;
+    const { sender } = sending.transceiver;
+    const parameters = sender.getParameters();
+    const now = Date.now();
+    let changed = false;
+    for (const encoding of parameters.encodings) {
+      const active = !sending.muted && this.#demand.active(source, encoding.rid ?? '', now);
+      changed ||= (encoding.active ?? true) !== active;
+      encoding.active = active;
+    }
+    if (!changed) return;
+    try {
+      await sender.setParameters(parameters);
+    } catch {
+      // A negotiation finished between reading and writing: read again. Anything else repeats itself and ends here.
+      const again = sender.getParameters();
+      again.encodings.forEach((encoding, i) => (encoding.active = parameters.encodings[i]?.active ?? true));
+      await sender.setParameters(again).catch(() => undefined);
+    }
+  }
+}
+
+function prefer(transceiver: RTCRtpTransceiver, kind: 'audio' | 'video', side: 'sender' | 'receiver'): void {
+  const capabilities =
+    side === 'sender' ? RTCRtpSender.getCapabilities(kind) : RTCRtpReceiver.getCapabilities(kind);
+  const codecs = preferred(capabilities?.codecs ?? []);
+  // Older browsers have no say in it and offer everything, which is longer and works as well.
+  if (codecs.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(codecs);
+}

@@ -1,0 +1,50 @@
+/** Who is in the room. */
+import type { Participant, ParticipantId } from './generated';
+
+/** What a change of the roster did. */
+export interface RosterChange {
+  came: Participant[];
+  changed: Participant[];
+  left: Participant[];
+}
+
+/** People by id, in the order they were first told of. */
+export class Roster {
+  #people = new Map<ParticipantId, Participant>();
+  #total = 0;
+  #snapshot: readonly Participant[] = [];
+
+  /** Everybody known, as one array that is replaced, never changed. */
+  get people(): readonly Participant[] {
+    return this.#snapshot;
+  }
+
+  /** How many are in the room, oneself included. */
+  get total(): number {
+    return this.#total;
+  }
+
+  find(id: ParticipantId): Participant | undefined {
+    return this.#people.get(id);
+  }
+
+  /** Takes in a roster message. With `whole`, who is not in it has left. */
+  apply(said: { present: Participant[]; gone: ParticipantId[]; total: number }, whole = false): RosterChange {
+    const change: RosterChange = { came: [], changed: [], left: [] };
+    const present = new Set(said.present.map(person => person.id));
+    const gone = whole ? [...this.#people.keys()].filter(id => !present.has(id)) : said.gone;
+    for (const id of gone) {
+      const person = this.#people.get(id);
+      if (person && this.#people.delete(id)) change.left.push(person);
+    }
+    for (const person of said.present) {
+      const before = this.#people.get(person.id);
+      this.#people.set(person.id, person);
+      if (!before) change.came.push(person);
+      else if (JSON.stringify(before) !== JSON.stringify(person)) change.changed.push(person);
+    }
+    this.#total = said.total;
+    this.#snapshot = [...this.#people.values()];
+    return change;
+  }
+}
