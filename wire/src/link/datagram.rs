@@ -4,12 +4,13 @@
 //!  0                   1                   2                   3
 //!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-//! |     type      |K S E D R 0 0 0| spat| temp|0 0|  audio level  |
+//! |     type      |K S E M D R 0 0| spat| temp|0 0|  audio level  |
 //! |                             alias                             |
 //! |                 sequence number, 48 bits …                    |
 //! |  … sequence number            |       age in 1/8 ms           |
 //! |                           timestamp                           |
-//! +---------------------------------------------------------------+
+//! |     back      |
+//! +---------------+-----------------------------------------------+
 //! type 1: | payload …
 //! type 2: | index | last index |  part of the payload …
 //! ```
@@ -24,7 +25,7 @@ use std::ops::Range;
 pub use crate::cursor::Full;
 
 /// Bytes before the payload of an RTP datagram.
-pub const RTP_HEADER_BYTES: usize = 20;
+pub const RTP_HEADER_BYTES: usize = 21;
 /// Bytes before the payload of a fragment.
 pub const FRAGMENT_HEADER_BYTES: usize = RTP_HEADER_BYTES + 2;
 /// Bytes before the ranges of a NACK.
@@ -106,6 +107,9 @@ pub struct RtpHeader {
     pub age_eighths_ms: u16,
     /// RFC 6464 byte (voice bit and level), [`AUDIO_LEVEL_NONE`] for none.
     pub audio_level: u8,
+    /// Distance to the packet that was sent before this one under this alias: 1 when no temporal layer was left out between
+    /// them. 0: the first one, or the distance is above 255. It tells a loss from an omission.
+    pub back: u8,
     /// What is known without opening the payload.
     pub flags: Flags,
 }
@@ -117,8 +121,10 @@ pub struct Flags {
     pub key_frame: bool,
     /// First packet of a frame.
     pub start: bool,
-    /// Last packet of a frame; for audio the RTP marker.
+    /// Last packet of a frame.
     pub end: bool,
+    /// The RTP marker: last packet of a picture, first packet of a talk spurt.
+    pub marker: bool,
     /// No other frame needs this one.
     pub discardable: bool,
     /// Sent again, in answer to a NACK.
@@ -130,8 +136,9 @@ impl Flags {
         u8::from(self.key_frame) << 7
             | u8::from(self.start) << 6
             | u8::from(self.end) << 5
-            | u8::from(self.discardable) << 4
-            | u8::from(self.repair) << 3
+            | u8::from(self.marker) << 4
+            | u8::from(self.discardable) << 3
+            | u8::from(self.repair) << 2
     }
 
     fn from_byte(byte: u8) -> Self {
@@ -139,8 +146,9 @@ impl Flags {
             key_frame: byte & 0x80 != 0,
             start: byte & 0x40 != 0,
             end: byte & 0x20 != 0,
-            discardable: byte & 0x10 != 0,
-            repair: byte & 0x08 != 0,
+            marker: byte & 0x10 != 0,
+            discardable: byte & 0x08 != 0,
+            repair: byte & 0x04 != 0,
         }
     }
 }
@@ -198,6 +206,7 @@ impl RtpHeader {
             sequence: reader.u48()?,
             age_eighths_ms: reader.u16()?,
             timestamp: reader.u32()?,
+            back: reader.u8()?,
         })
     }
 
@@ -208,7 +217,8 @@ impl RtpHeader {
         cursor.u32(self.alias.0)?;
         cursor.u48(self.sequence)?;
         cursor.u16(self.age_eighths_ms)?;
-        cursor.u32(self.timestamp)
+        cursor.u32(self.timestamp)?;
+        cursor.u8(self.back)
     }
 
     /// Writes the header of a whole packet: the payload goes behind the [`RTP_HEADER_BYTES`] returned.
@@ -308,32 +318,42 @@ impl<'a> Nack<'a> {
         })
     }
 
-    /// Writes a NACK of as many of the given ranges as the bounds and the buffer allow.
+    /// The same, one by one.
+    pub fn sequences(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.ranges()
+            .flat_map(|missing| (0..u64::from(missing.count)).map(move |offset| missing.first.saturating_add(offset)))
+    }
+
+    /// Writes a NACK of as many of the given sequence numbers (rising) as the bounds and the buffer allow.
     ///
     /// # Errors
     /// [`Full`] when not even one fits, or none is given.
-    pub fn write(out: &mut [u8], room_key: u64, alias: Alias, missing: &[Missing]) -> Result<Written, Full> {
+    pub fn write(out: &mut [u8], room_key: u64, alias: Alias, sequences: &[u64]) -> Result<Written, Full> {
         let mut cursor = Cursor::new(out);
         cursor.put(&[TYPE_NACK, 0, 0, 0])?;
         cursor.u32(alias.0)?;
         cursor.u64(room_key)?;
-        let mut packets = 0_u32;
-        let mut ranges = 0_u8;
-        for range in missing.iter().take(RANGES_MAX) {
-            packets = packets.saturating_add(u32::from(range.count));
+        let packets_max = usize::try_from(NACK_PACKETS_MAX).unwrap_or(usize::MAX);
+        let mut rest = sequences.get(..packets_max).unwrap_or(sequences);
+        let (mut ranges, mut written) = (0_u8, 0_usize);
+        while let [first, ..] = *rest
+            && usize::from(ranges) < RANGES_MAX
+        {
+            let run = (first..).zip(rest).take_while(|(expected, sequence)| expected == *sequence).count().max(1);
             let start = cursor.at();
-            let wrote = cursor.u48(range.first).and_then(|()| cursor.u16(range.count));
-            if packets > NACK_PACKETS_MAX || range.count == 0 || wrote.is_err() {
+            if cursor.u48(first).and_then(|()| cursor.u16(u16::try_from(run).unwrap_or(u16::MAX))).is_err() {
                 cursor.rewind(start);
                 break;
             }
             ranges = ranges.saturating_add(1);
+            written = written.saturating_add(run);
+            rest = rest.get(run..).unwrap_or(&[]);
         }
         if ranges == 0 {
             return Err(Full);
         }
         cursor.patch(1, &[ranges]);
-        Ok(Written { bytes: cursor.at(), ranges: usize::from(ranges) })
+        Ok(Written { bytes: cursor.at(), sequences: written })
     }
 }
 
@@ -342,8 +362,8 @@ impl<'a> Nack<'a> {
 pub struct Written {
     /// Bytes of the datagram.
     pub bytes: usize,
-    /// Ranges that are in it.
-    pub ranges: usize,
+    /// Sequence numbers that are in it, from the front of those given.
+    pub sequences: usize,
 }
 
 const TYPE_RTP: u8 = 1;
