@@ -205,29 +205,27 @@ pub struct NodeAddress {
 /// `GET /v1/regions`: the regions one can join in, and what to measure the way to them with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export_to = "./"))]
 pub struct Regions {
     /// Every region that has a ready edge, by name.
-    pub regions: Vec<RegionEdges>,
+    pub regions: Vec<RegionInfo>,
+    /// Join tokens are given to anybody, without the API secret.
+    pub open: bool,
 }
 
-/// One region's ready edges.
+/// Most probe URLs given for a region: more would only measure the same way again.
+pub const PROBES_MAX: usize = 3;
+
+/// One region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RegionEdges {
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export_to = "./"))]
+pub struct RegionInfo {
     /// The region.
     pub region: Region,
-    /// Its ready edges, by node id.
-    pub edges: Vec<EdgeProbe>,
-}
-
-/// Where an edge is measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct EdgeProbe {
-    /// The edge's node id.
-    pub node: NodeId,
-    /// Answers `GET` with 204 and nothing else; the time it takes goes into [`JoinRequest::rtt_ms`].
-    pub probe_url: String,
+    /// Up to [`PROBES_MAX`] of its ready edges. Each answers `GET` with 204 and nothing else; the time it takes goes
+    /// into [`JoinRequest::rtt_ms`].
+    pub probes: Vec<String>,
 }
 
 /// `GET /v1/rooms?after=…&limit=…`: rooms that somebody hosts, by name.
