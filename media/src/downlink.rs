@@ -2,7 +2,7 @@
 
 use crate::packet::{Codec, Ssrc};
 use crate::srtp::{Keys, SrtpError};
-use crate::uplink::Extensions;
+use lyceum_wire::ext;
 use lyceum_wire::signal::SlotKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -46,8 +46,8 @@ pub struct SlotSpec {
 /// What a new downlink is told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Extensions the peer takes.
-    pub extensions: Extensions,
+    /// Header extensions the peer takes: mid, transport-cc, abs-send-time and audio level are written where it does.
+    pub extensions: ext::Map,
     /// Our name in sender descriptions (RFC 3550 §6.5.1); the same for all slots, so that sound and picture are one person's.
     pub cname: String,
     /// This moment …
@@ -133,7 +133,7 @@ impl Downlinks {
     }
 
     /// Changes what was negotiated for header extensions.
-    pub fn set_extensions(&mut self, _id: DownlinkId, _extensions: Extensions) {}
+    pub fn set_extensions(&mut self, _id: DownlinkId, _extensions: &ext::Map) {}
 
     /// This side's SRTP keys, from DTLS.
     pub fn set_keys(&mut self, _id: DownlinkId, _keys: &Keys) -> Result<(), SrtpError> {

@@ -103,7 +103,13 @@ impl Room {
     }
 
     /// A track can be had on this node from now on. The same name again is a new track that replaces the old one.
-    pub fn publish(&mut self, _info: &TrackInfo, _origin: Origin, _downlinks: &mut Downlinks, _now: Instant) -> TrackId {
+    pub fn publish(
+        &mut self,
+        _info: &TrackInfo,
+        _origin: Origin,
+        _downlinks: &mut Downlinks,
+        _now: Instant,
+    ) -> TrackId {
         TrackId(0)
     }
 
@@ -126,7 +132,14 @@ impl Room {
     }
 
     /// A participant of this node with a receiving side is in the room. Its own tracks are never sent to it.
-    pub fn enter(&mut self, _participant: ParticipantId, _downlink: DownlinkId, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn enter(
+        &mut self,
+        _participant: ParticipantId,
+        _downlink: DownlinkId,
+        _downlinks: &mut Downlinks,
+        _now: Instant,
+    ) {
+    }
 
     /// The participant's receiving side is gone.
     pub fn leave(&mut self, _downlink: DownlinkId, _downlinks: &mut Downlinks, _now: Instant) {}
@@ -139,7 +152,15 @@ impl Room {
 
     /// A link (or recorder) wants this spatial layer, up to this temporal one. What the cache has from the newest key frame on
     /// comes through `taps` before this returns. The same id again changes the layer.
-    pub fn tap(&mut self, _tap: TapId, _track: TrackId, _layer: Layer, _taps: &mut dyn FnMut(TapId, &Packet<'_>), _now: Instant) {}
+    pub fn tap(
+        &mut self,
+        _tap: TapId,
+        _track: TrackId,
+        _layer: Layer,
+        _taps: &mut dyn FnMut(TapId, &Packet<'_>),
+        _now: Instant,
+    ) {
+    }
 
     /// It no longer wants it.
     pub fn untap(&mut self, _tap: TapId, _now: Instant) {}
@@ -157,10 +178,18 @@ impl Room {
     }
 
     /// The hot door: one packet of a track to everybody who wants it.
-    pub fn forward(&mut self, _packet: &Packet<'_>, _downlinks: &mut Downlinks, _taps: &mut dyn FnMut(TapId, &Packet<'_>), _now: Instant) {}
+    pub fn forward(
+        &mut self,
+        _packet: &Packet<'_>,
+        _downlinks: &mut Downlinks,
+        _taps: &mut dyn FnMut(TapId, &Packet<'_>),
+        _now: Instant,
+    ) {
+    }
 
     /// A subscriber's plain RTCP compound: repairs, key-frame wishes, reports.
-    pub fn receive_rtcp(&mut self, _downlink: DownlinkId, _compound: &[u8], _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn receive_rtcp(&mut self, _downlink: DownlinkId, _compound: &[u8], _downlinks: &mut Downlinks, _now: Instant) {
+    }
 
     /// What the room wants done.
     pub fn poll(&mut self) -> Option<Event> {

@@ -3,24 +3,8 @@
 use crate::drop::{Drop, Drops};
 use crate::packet::{Codec, Packet, Ssrc, TrackId};
 use crate::srtp::{Keys, SrtpError};
+use lyceum_wire::ext;
 use std::time::{Duration, Instant};
-
-/// Ids of the header extensions (RFC 8285) this peer negotiated for what it sends. BUNDLE makes them one set (RFC 8843 §9.2); 0: not negotiated.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Extensions {
-    /// `urn:ietf:params:rtp-hdrext:sdes:mid`
-    pub mid: u8,
-    /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id`
-    pub rid: u8,
-    /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id`
-    pub repaired_rid: u8,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time`
-    pub abs_send_time: u8,
-    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`
-    pub transport_cc: u8,
-    /// `urn:ietf:params:rtp-hdrext:ssrc-audio-level`
-    pub audio_level: u8,
-}
 
 /// One payload type of a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,10 +61,10 @@ pub struct Publication {
 }
 
 /// What a new uplink is told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Extensions the peer sends.
-    pub extensions: Extensions,
+    /// Header extensions the peer sends. BUNDLE makes them one set (RFC 8843 §9.2).
+    pub extensions: ext::Map,
     /// The source feedback is sent from. The peer's own first slot, or any number not used elsewhere in the session.
     pub feedback_ssrc: Ssrc,
 }

@@ -37,3 +37,6 @@ pub enum SrtpError {
     #[error("key or salt of wrong length")]
     BadKey,
 }
+
+#[cfg(test)]
+mod tests;
