@@ -10,5 +10,6 @@
 pub mod hop;
 pub mod link;
 pub mod machine;
+pub mod route;
 
 pub use machine::Machine;

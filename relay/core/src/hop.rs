@@ -1,1 +1,0 @@
-//! One room on one shard.
