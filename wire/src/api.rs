@@ -205,7 +205,7 @@ pub struct NodeAddress {
 /// `GET /v1/regions`: the regions one can join in, and what to measure the way to them with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export_to = "./"))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Regions {
     /// Every region that has a ready edge, by name.
     pub regions: Vec<RegionInfo>,
@@ -219,7 +219,7 @@ pub const PROBES_MAX: usize = 3;
 /// One region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(export_to = "./"))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct RegionInfo {
     /// The region.
     pub region: Region,

@@ -30,6 +30,7 @@ fn generated_types_are_what_the_contract_says() {
     api::TokenAnswer::export_all(&config).unwrap();
     api::JoinRequest::export_all(&config).unwrap();
     api::Placement::export_all(&config).unwrap();
+    api::Regions::export_all(&config).unwrap();
     fs::write(folder.join("constants.ts"), constants()).unwrap();
 
     let all = names(&folder);
