@@ -24,5 +24,7 @@ pub mod link;
 pub mod rtcp;
 pub mod rtp;
 pub mod signal;
+pub mod stun;
 pub mod token;
+pub mod turn;
 pub mod vp8;

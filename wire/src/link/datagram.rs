@@ -339,7 +339,8 @@ impl<'a> Nack<'a> {
         while let [first, ..] = *rest
             && usize::from(ranges) < RANGES_MAX
         {
-            let run = (first..).zip(rest).take_while(|(expected, sequence)| expected == *sequence).count().max(1);
+            // Wrapping, as the caller's numbers are not checked before.
+            let run = rest.iter().zip(0_u64..).take_while(|(s, offset)| **s == first.wrapping_add(*offset)).count();
             let start = cursor.at();
             if cursor.u48(first).and_then(|()| cursor.u16(u16::try_from(run).unwrap_or(u16::MAX))).is_err() {
                 cursor.rewind(start);
