@@ -1,0 +1,1 @@
+//! lyceum-sim.
