@@ -1,0 +1,282 @@
+//! What came of a run: numbers, a table for people, JSON for machines, and whether one may believe it.
+
+use crate::drive::Harvest;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A generator woken later than this at the 99th percentile was itself the bottleneck.
+const LATE_P99_MAX: Duration = Duration::from_millis(20);
+
+/// A distribution of times in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// Median.
+    pub p50_ms: f64,
+    /// 95th percentile.
+    pub p95_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// The largest.
+    pub max_ms: f64,
+}
+
+/// What failed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Trouble {
+    /// Bots could not join, or were thrown out.
+    Ended {
+        /// How many.
+        bots: u64,
+        /// Why.
+        why: String,
+    },
+    /// Bots joined and never saw a picture although they had slots.
+    SawNothing {
+        /// How many.
+        bots: u64,
+    },
+    /// The generator was late: the run measures the generator.
+    GeneratorLate {
+        /// 99th percentile of its lateness.
+        p99_ms: f64,
+    },
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Bots started.
+    pub bots: u64,
+    /// Bots whose media were connected.
+    pub joined: u64,
+    /// By region they were placed in.
+    pub regions: BTreeMap<String, u64>,
+    /// How long the run took, ramp included.
+    pub seconds: f64,
+    /// From the first HTTP request to connected media.
+    pub join: Latency,
+    /// From the first HTTP request to the first whole picture.
+    pub first_frame: Latency,
+    /// From the publisher's encoder to the whole frame at the viewer.
+    pub end_to_end: Latency,
+    /// Video packets received.
+    pub packets: u64,
+    /// Video packets lost for good.
+    pub lost: u64,
+    /// Their share in percent.
+    pub loss_percent: f64,
+    /// Video packets that came twice.
+    pub duplicates: u64,
+    /// Video received, megabits per second over the whole run.
+    pub received_mbps: f64,
+    /// Packets of sound received.
+    pub audio_packets: u64,
+    /// Frames shown.
+    pub frames: u64,
+    /// Pauses a viewer would notice.
+    pub freezes: u64,
+    /// Packets viewers asked again.
+    pub nacks: u64,
+    /// Packets publishers sent again.
+    pub repairs: u64,
+    /// Key frames viewers asked for.
+    pub key_frame_requests: u64,
+    /// Key frames publishers were asked for.
+    pub key_frames_asked_of_publishers: u64,
+    /// Datagrams that could not be opened, sealed or understood.
+    pub faults: u64,
+    /// How late the generator's tasks were woken.
+    pub generator_late: Latency,
+    /// Cores the generator used, where the system says so.
+    pub generator_cores: Option<f64>,
+    /// What failed; empty: the run passed.
+    pub troubles: Vec<Trouble>,
+}
+
+fn distribution(micros: impl Iterator<Item = u64>) -> Latency {
+    // 1 µs to 10 minutes, three significant digits.
+    let Ok(mut histogram) = Histogram::<u64>::new_with_bounds(1, 600_000_000, 3) else { return Latency::default() };
+    micros.for_each(|us| histogram.saturating_record(us.max(1)));
+    if histogram.is_empty() {
+        return Latency::default();
+    }
+    let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
+    Latency {
+        count: histogram.len(),
+        p50_ms: at(0.5),
+        p95_ms: at(0.95),
+        p99_ms: at(0.99),
+        max_ms: histogram.max() as f64 / 1_000.0,
+    }
+}
+
+impl Outcome {
+    /// Adds up what all bots brought home; the flag says whether the bot had slots to see something in.
+    pub(crate) fn of(harvest: &[(bool, Harvest)], wall: Duration, cores: Option<f64>) -> Self {
+        let all = || harvest.iter().map(|(_, bot)| bot);
+        let sum = |of: fn(&Harvest) -> u64| all().map(of).sum::<u64>();
+        let times =
+            |of: fn(&Harvest) -> Option<Duration>| distribution(all().filter_map(of).map(|t| t.as_micros() as u64));
+        let (packets, lost) = (sum(|bot| bot.report.seen.packets), sum(|bot| bot.report.seen.lost));
+        let mut regions = BTreeMap::new();
+        for region in all().filter_map(|bot| bot.region.as_ref()) {
+            *regions.entry(region.to_string()).or_default() += 1;
+        }
+        let generator_late = distribution(all().flat_map(|bot| bot.late_us.iter().map(|&us| u64::from(us))));
+        Self {
+            bots: harvest.len() as u64,
+            joined: sum(|bot| u64::from(bot.joined_after.is_some())),
+            regions,
+            seconds: wall.as_secs_f64(),
+            join: times(|bot| bot.joined_after),
+            first_frame: times(|bot| bot.first_frame_after),
+            end_to_end: distribution(all().flat_map(|bot| bot.latencies_us.iter().map(|&us| u64::from(us)))),
+            packets,
+            lost,
+            loss_percent: 100.0 * lost as f64 / ((packets + lost) as f64).max(1.0),
+            duplicates: sum(|bot| bot.report.seen.duplicates),
+            received_mbps: sum(|bot| bot.report.seen.bytes) as f64 * 8.0 / 1e6 / wall.as_secs_f64().max(0.001),
+            audio_packets: sum(|bot| bot.report.audio_packets),
+            frames: sum(|bot| bot.report.seen.frames),
+            freezes: sum(|bot| bot.report.seen.freezes),
+            nacks: sum(|bot| bot.report.nacked),
+            repairs: sum(|bot| bot.report.sent.repairs),
+            key_frame_requests: sum(|bot| bot.report.key_frames_asked),
+            key_frames_asked_of_publishers: sum(|bot| bot.report.sent.key_frames_asked),
+            faults: sum(|bot| bot.report.faults),
+            generator_late,
+            generator_cores: cores,
+            troubles: troubles(harvest, generator_late),
+        }
+    }
+
+    /// Everybody joined, everybody saw something, and the generator was in time.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.troubles.is_empty()
+    }
+}
+
+fn troubles(harvest: &[(bool, Harvest)], late: Latency) -> Vec<Trouble> {
+    let mut ended: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, bot) in harvest {
+        let why = bot.report.ended.clone();
+        let never = || bot.joined_after.is_none().then(|| "media were not connected when the run ended".to_owned());
+        if let Some(why) = why.or_else(never) {
+            *ended.entry(why).or_default() += 1;
+        }
+    }
+    let mut troubles: Vec<_> = ended.into_iter().map(|(why, bots)| Trouble::Ended { bots, why }).collect();
+    let blind =
+        harvest.iter().filter(|(watches, bot)| *watches && bot.joined_after.is_some() && bot.report.seen.frames == 0);
+    let blind = blind.count() as u64;
+    if blind > 0 {
+        troubles.push(Trouble::SawNothing { bots: blind });
+    }
+    if late.p99_ms > LATE_P99_MAX.as_secs_f64() * 1_000.0 {
+        troubles.push(Trouble::GeneratorLate { p99_ms: late.p99_ms });
+    }
+    troubles
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 0 {
+            return f.write_str("nothing measured");
+        }
+        let Self { p50_ms, p95_ms, p99_ms, max_ms, .. } = self;
+        write!(f, "p50 {p50_ms:.1}  p95 {p95_ms:.1}  p99 {p99_ms:.1}  max {max_ms:.1} ms")
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended { bots, why } => write!(f, "{bots} × {why}"),
+            Self::SawNothing { bots } => write!(f, "{bots} bots had slots and never saw a picture"),
+            Self::GeneratorLate { p99_ms } => {
+                write!(f, "the generator was woken {p99_ms:.1} ms late (p99): it, not the mesh, was measured")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let regions: Vec<_> = self.regions.iter().map(|(region, count)| format!("{region} {count}")).collect();
+        writeln!(f, "joined            {} of {}   {}", self.joined, self.bots, regions.join(", "))?;
+        writeln!(f, "join time         {}", self.join)?;
+        writeln!(f, "first frame       {}", self.first_frame)?;
+        writeln!(f, "end to end        {}", self.end_to_end)?;
+        writeln!(
+            f,
+            "video             {} packets, {} lost ({:.3} %), {} twice, {:.1} Mbit/s",
+            self.packets, self.lost, self.loss_percent, self.duplicates, self.received_mbps
+        )?;
+        writeln!(f, "frames            {} shown, {} freezes", self.frames, self.freezes)?;
+        writeln!(f, "sound             {} packets", self.audio_packets)?;
+        writeln!(f, "repair            {} NACKed by viewers, {} sent again by publishers", self.nacks, self.repairs)?;
+        writeln!(
+            f,
+            "key frames        {} asked for by viewers, {} asked of publishers",
+            self.key_frame_requests, self.key_frames_asked_of_publishers
+        )?;
+        writeln!(f, "faults            {}", self.faults)?;
+        let cores = self.generator_cores.map_or(String::new(), |cores| format!("   {cores:.2} cores"));
+        writeln!(f, "generator late    {}{cores}", self.generator_late)?;
+        if self.troubles.is_empty() {
+            return write!(f, "passed");
+        }
+        write!(f, "FAILED")?;
+        self.troubles.iter().try_for_each(|trouble| write!(f, "\n  - {trouble}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bot(joined: bool, frames: u64, ended: Option<&str>) -> Harvest {
+        let mut harvest = Harvest { joined_after: joined.then_some(Duration::from_millis(100)), ..Harvest::default() };
+        harvest.report.seen.frames = frames;
+        harvest.report.ended = ended.map(str::to_owned);
+        harvest
+    }
+
+    #[test]
+    fn a_run_fails_when_somebody_could_not_join_or_saw_nothing() {
+        let fine =
+            Outcome::of(&[(true, bot(true, 10, None)), (false, bot(true, 0, None))], Duration::from_secs(1), None);
+        assert!(fine.passed(), "{fine}");
+        let table = [
+            (bot(false, 0, Some("refused")), "1 × refused"),
+            (bot(false, 0, None), "not connected"),
+            (bot(true, 0, None), "never saw a picture"),
+        ];
+        for (harvest, words) in table {
+            let outcome = Outcome::of(&[(true, harvest)], Duration::from_secs(1), None);
+            assert!(!outcome.passed() && outcome.to_string().contains(words), "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_late_generator_is_not_believed() {
+        let mut late = bot(true, 10, None);
+        late.late_us = vec![50_000; 100];
+        let outcome = Outcome::of(&[(true, late)], Duration::from_secs(1), None);
+        assert!(matches!(outcome.troubles[..], [Trouble::GeneratorLate { .. }]));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_samples() {
+        let latency = distribution((1..=1_000).map(|ms| ms * 1_000));
+        assert_eq!(latency.count, 1_000);
+        assert!((latency.p50_ms - 500.0).abs() < 1.0 && (latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
+    }
+}

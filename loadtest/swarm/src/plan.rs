@@ -1,0 +1,147 @@
+//! What a load run shall do.
+
+use lyceum_wire::id::Region;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Bots at most in one process: beyond it the generator, not the mesh, would be measured.
+pub(crate) const BOTS_MAX: u32 = 5_000;
+/// Slots for cameras a bot negotiates at most.
+pub(crate) const VIDEO_SLOTS_MAX: u16 = 4;
+
+/// A region's share of the viewers, such as `eu=25`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The region.
+    pub region: Region,
+    /// Its weight.
+    pub weight: u32,
+}
+
+impl FromStr for Share {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (region, weight) = text.split_once('=').unwrap_or((text, "1"));
+        let region = region.parse().map_err(|error| format!("region {region:?}: {error}"))?;
+        let weight = weight.parse().map_err(|_| format!("weight {weight:?} of region {region} is not a number"))?;
+        Ok(Self { region, weight })
+    }
+}
+
+/// A load run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Base URL of the control plane.
+    pub url: String,
+    /// Secret for tokens, when the control plane is not open.
+    pub api_secret: Option<String>,
+    /// Rooms at once.
+    pub rooms: u32,
+    /// Publishers in each room: voice and a camera in three encodings.
+    pub publishers: u32,
+    /// Viewers in each room.
+    pub viewers: u32,
+    /// Where bots go; empty: wherever the control plane puts them.
+    pub regions: Vec<Share>,
+    /// How long media flow after the last bot was started.
+    pub hold: Duration,
+    /// All bots are started within this time.
+    pub ramp: Duration,
+    /// Size of a viewer's tiles in pixels, which decides the layer it gets.
+    pub tile: (u16, u16),
+    /// Prefix of the rooms' names.
+    pub room_prefix: String,
+}
+
+impl Plan {
+    /// How many bots there are.
+    #[must_use]
+    pub fn bots(&self) -> u32 {
+        self.rooms.saturating_mul(self.publishers.saturating_add(self.viewers))
+    }
+
+    /// What is wrong with the plan, in one sentence.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn check(&self) -> Result<(), String> {
+        if self.rooms == 0 || self.publishers == 0 {
+            return Err("a run needs at least one room and one publisher".into());
+        }
+        if self.bots() > BOTS_MAX {
+            return Err(format!("{} bots are more than one process takes ({BOTS_MAX})", self.bots()));
+        }
+        if !self.regions.is_empty() && self.regions.iter().all(|share| share.weight == 0) {
+            return Err("all regions have weight 0".into());
+        }
+        if self.hold.is_zero() {
+            return Err("a run needs at least a second to see anything".into());
+        }
+        Ok(())
+    }
+
+    /// The region of the `n`-th of a kind: shares are met as evenly as whole bots allow, at every moment of the ramp.
+    #[must_use]
+    pub fn region_of(&self, n: u32) -> Option<Region> {
+        let total: u64 = self.regions.iter().map(|share| u64::from(share.weight)).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut given = vec![0u64; self.regions.len()];
+        let mut chosen = 0;
+        for step in 0..=u64::from(n) {
+            // The one that is furthest behind its share.
+            let behind = |index: usize| {
+                let weight = u64::from(self.regions[index].weight);
+                (weight * (step + 1)) as i64 - (given[index] * total) as i64
+            };
+            chosen = (0..given.len()).max_by_key(|&index| (behind(index), std::cmp::Reverse(index))).unwrap_or(0);
+            given[chosen] += 1;
+        }
+        self.regions.get(chosen).map(|share| share.region.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(regions: &[&str]) -> Plan {
+        Plan {
+            url: "http://localhost".into(),
+            api_secret: None,
+            rooms: 1,
+            publishers: 2,
+            viewers: 50,
+            regions: regions.iter().map(|share| share.parse().expect("a share")).collect(),
+            hold: Duration::from_secs(1),
+            ramp: Duration::ZERO,
+            tile: (640, 360),
+            room_prefix: "load".into(),
+        }
+    }
+
+    #[test]
+    fn shares_are_met_and_mixed() {
+        let plan = plan(&["eu=25", "us=25"]);
+        let names: Vec<_> = (0..50).map(|n| plan.region_of(n).map(String::from).unwrap_or_default()).collect();
+        assert_eq!(names.iter().filter(|name| *name == "eu").count(), 25);
+        assert_eq!(names[..4], ["eu", "us", "eu", "us"]);
+        let uneven = self::plan(&["eu=3", "us=1", "ap=0"]);
+        let names: Vec<_> = (0..8).map(|n| uneven.region_of(n).map(String::from).unwrap_or_default()).collect();
+        assert_eq!(names.iter().filter(|name| *name == "eu").count(), 6);
+        assert!(!names.contains(&"ap".into()));
+        assert_eq!(self::plan(&[]).region_of(3), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_words() {
+        assert!("eu=x".parse::<Share>().is_err_and(|error| error.contains("not a number")));
+        assert!("e u=1".parse::<Share>().is_err());
+        let mut wrong = plan(&["eu=0"]);
+        assert!(wrong.check().is_err_and(|error| error.contains("weight 0")));
+        wrong = plan(&[]);
+        wrong.viewers = 10_000;
+        assert!(wrong.check().is_err_and(|error| error.contains("5000")));
+    }
+}
