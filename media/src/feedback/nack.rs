@@ -76,7 +76,13 @@ impl Generator {
             return Arrival::Outage;
         }
         let next = now + REORDER_WAIT;
-        self.missing.extend((1..=gap).map(|n| Missing { seq: highest.plus(n), since: now, last: None, next, tries: 0 }));
+        self.missing.extend((1..=gap).map(|n| Missing {
+            seq: highest.plus(n),
+            since: now,
+            last: None,
+            next,
+            tries: 0,
+        }));
         Arrival::Newest
     }
 

@@ -1,0 +1,90 @@
+//! Many wishes for a key frame, few questions to the publisher.
+
+use std::time::{Duration, Instant};
+
+/// A layer is asked for a key frame at most this often: an encoder at 1.5 Mbit/s needs most of it to send one.
+pub const ASK_EVERY: Duration = Duration::from_millis(500);
+/// An unanswered question is repeated after this: it or its answer was lost.
+pub const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Unanswered questions in a row, then only the normal pace: a publisher that does not send cannot answer.
+pub const AGAIN_MAX: u8 = 3;
+
+/// The wish of everybody for a key frame of one layer.
+#[derive(Debug, Default)]
+pub struct Wish {
+    wanted: bool,
+    asked: Option<Instant>,
+    unanswered: u8,
+}
+
+impl Wish {
+    /// Somebody needs one.
+    pub fn wish(&mut self) {
+        self.wanted = true;
+    }
+
+    /// One arrived: everybody who wished is served.
+    pub fn arrived(&mut self) {
+        self.wanted = false;
+        self.unanswered = 0;
+    }
+
+    /// Nobody watches any more.
+    pub fn forget(&mut self) {
+        self.wanted = false;
+    }
+
+    /// Whether to ask now. Remembers that it was asked.
+    pub fn poll(&mut self, now: Instant) -> bool {
+        if self.deadline().is_none_or(|due| due > now) && !(self.wanted && self.asked.is_none()) {
+            return false;
+        }
+        self.asked = Some(now);
+        self.unanswered = self.unanswered.saturating_add(1);
+        true
+    }
+
+    /// When to ask (again), if somebody still wishes. In the past or absent-but-wanted means now.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.wanted {
+            return None;
+        }
+        let again = (1..=AGAIN_MAX).contains(&self.unanswered);
+        self.asked.map(|asked| asked + if again { ASK_AGAIN } else { ASK_EVERY })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn a_storm_of_wishes_is_one_question() {
+        let (mut wish, t) = (Wish::default(), Instant::now());
+        assert!(!wish.poll(t), "nobody wishes");
+        let mut asked = 0;
+        for n in 0..50 {
+            wish.wish();
+            asked += u32::from(wish.poll(t + ms(n)));
+        }
+        assert_eq!(asked, 1);
+        wish.arrived();
+        assert!(!wish.poll(t + ms(100)));
+        wish.wish();
+        assert!(!wish.poll(t + ms(120)), "answered questions keep the pace");
+        assert!(wish.poll(t + ASK_EVERY));
+    }
+
+    #[test]
+    fn a_lost_question_is_repeated_sooner_but_not_for_ever() {
+        let (mut wish, t) = (Wish::default(), Instant::now());
+        wish.wish();
+        let asked: Vec<_> = (0..250u64).map(|n| n * 10).filter(|n| wish.poll(t + ms(*n))).collect();
+        assert_eq!(asked, [0, 250, 500, 750, 1_250, 1_750, 2_250]);
+    }
+}
