@@ -5,4 +5,6 @@
 //! - [`certificates`]: the mesh's own authority, for development and for the control plane.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod certificates;
 pub mod driver;
+pub mod mesh;

@@ -1,1 +1,253 @@
+use super::*;
+use lyceum_relay_core::machine::{Culprit, Input, Transmit, Wire};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
+const SEGMENT: usize = 1000;
+
+/// Says back what it hears. `panic` as a datagram makes it fall over.
+struct Echo {
+    back: Vec<(SocketAddr, Vec<u8>)>,
+    said: VecDeque<Said>,
+    banned: BTreeSet<SocketAddr>,
+    wake: Option<Instant>,
+    flush_panics: bool,
+}
+
+enum Told {
+    Flood { events: usize },
+    Media { events: usize },
+    WakeIn(Duration),
+    SendTo(SocketAddr),
+    BreakFlush,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Number(usize),
+    Media,
+    Evicted(SocketAddr),
+    Woken,
+}
+
+impl Echo {
+    fn new() -> Self {
+        Self { back: Vec::new(), said: VecDeque::new(), banned: BTreeSet::new(), wake: None, flush_panics: false }
+    }
+}
+
+impl Machine for Echo {
+    type Command = Told;
+    type Event = Said;
+
+    fn handle(&mut self, input: Input<'_, Told>, now: Instant) {
+        match input {
+            Input::Datagram(datagram) => {
+                assert!(&*datagram.bytes != b"panic", "as told");
+                if !self.banned.contains(&datagram.from) {
+                    match self.back.last_mut() {
+                        Some((to, batch)) if *to == datagram.from => batch.extend_from_slice(datagram.bytes),
+                        _ => self.back.push((datagram.from, datagram.bytes.to_vec())),
+                    }
+                }
+            }
+            Input::Command(Told::Flood { events }) => self.said.extend((0..events).map(Said::Number)),
+            Input::Command(Told::Media { events }) => self.said.extend((0..events).map(|_| Said::Media)),
+            Input::Command(Told::WakeIn(after)) => self.wake = Some(now + after),
+            Input::Command(Told::SendTo(to)) => self.back.push((to, vec![7; SEGMENT * 3])),
+            Input::Command(Told::BreakFlush) => self.flush_panics = true,
+            Input::Tick => {
+                self.wake = None;
+                self.said.push_back(Said::Woken);
+            }
+            Input::Panicked(Culprit::Datagram { from, .. }) => {
+                self.banned.insert(from);
+                self.said.push_back(Said::Evicted(from));
+            }
+            Input::Panicked(Culprit::Own) => {}
+        }
+    }
+
+    fn flush(&mut self, wire: &mut dyn Wire, _: Instant) {
+        assert!(!self.flush_panics, "as told");
+        for (to, bytes) in self.back.drain(..) {
+            wire.send(Transmit { to, from: None, ecn: Default::default(), segment: SEGMENT, bytes: &bytes });
+        }
+    }
+
+    fn poll(&mut self) -> Option<Said> {
+        self.said.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    fn may_drop(event: &Said) -> bool {
+        *event == Said::Media
+    }
+}
+
+fn shard() -> Handle<Echo> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let config = Config { name: "shard-test".into(), socket, core: Some(0) };
+    spawn(config, |_, _| Echo::new()).unwrap()
+}
+
+fn client() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket
+}
+
+fn finish(handle: Handle<Echo>) -> Snapshot {
+    handle.commands.stop();
+    handle.thread.join().unwrap().unwrap();
+    handle.stats.snapshot()
+}
+
+#[test]
+fn a_batch_comes_back_whole_and_in_order() {
+    let handle = shard();
+    let client = client();
+    // More than one GSO call may carry.
+    for n in 0..200u8 {
+        client.send_to(&[n; SEGMENT], handle.local).unwrap();
+    }
+    let mut buffer = [0; 2048];
+    for n in 0..200u8 {
+        let (length, from) = client.recv_from(&mut buffer).unwrap();
+        assert_eq!((length, from, buffer[0]), (SEGMENT, handle.local, n));
+    }
+    let stats = finish(handle);
+    assert_eq!((stats.datagrams_in, stats.datagrams_out), (200, 200));
+    assert_eq!((stats.bytes_in, stats.bytes_out), (200_000, 200_000));
+}
+
+#[test]
+fn a_panicking_datagram_evicts_its_sender_and_nobody_else() {
+    let mut handle = shard();
+    let (good, bad) = (client(), client());
+    bad.send_to(b"panic", handle.local).unwrap();
+    assert_eq!(handle.events.blocking_recv(), Some(Said::Evicted(bad.local_addr().unwrap())));
+    bad.send_to(b"again", handle.local).unwrap();
+    good.send_to(b"hello", handle.local).unwrap();
+    let mut buffer = [0; 16];
+    let (length, _) = good.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"hello");
+    assert_eq!(finish(handle).panics, 1);
+}
+
+#[test]
+fn an_async_side_that_is_behind_loses_media_but_no_word() {
+    let mut handle = shard();
+    let flood = EVENTS_MAX + 500;
+    handle.commands.try_send(Told::Flood { events: flood }).ok().unwrap();
+    handle.commands.try_send(Told::Media { events: 50 }).ok().unwrap();
+    let mut next = 0;
+    while next < flood {
+        match handle.events.blocking_recv() {
+            Some(Said::Number(n)) => {
+                assert_eq!(n, next);
+                next += 1;
+            }
+            other => assert_eq!(other, Some(Said::Media)),
+        }
+    }
+    let stats = finish(handle);
+    assert!(stats.events_spilled >= 500, "{stats:?}");
+    assert_eq!(stats.dropped_events_spill_full, 0);
+}
+
+#[test]
+fn media_events_are_dropped_when_the_queue_is_full() {
+    let handle = shard();
+    handle.commands.try_send(Told::Media { events: EVENTS_MAX + 10 }).ok().unwrap();
+    assert_eq!(finish(handle).dropped_events_behind, 10);
+}
+
+#[test]
+fn a_deadline_wakes_the_machine() {
+    let mut handle = shard();
+    handle.commands.try_send(Told::WakeIn(Duration::from_millis(5))).ok().unwrap();
+    assert_eq!(handle.events.blocking_recv(), Some(Said::Woken));
+    finish(handle);
+}
+
+#[test]
+fn commands_beyond_the_bound_are_given_back() {
+    let (commands, inbox) = queue::commands::<usize>(Arc::new(wake::Wake::new().unwrap()));
+    for n in 0..COMMANDS_MAX {
+        commands.try_send(n).unwrap();
+    }
+    assert!(matches!(commands.try_send(7), Err(Full::Full(7))));
+    drop(inbox);
+    assert!(matches!(commands.try_send(7), Err(Full::Gone(7))));
+}
+
+#[test]
+fn a_machine_that_panics_in_every_turn_ends_its_thread() {
+    let mut handle = shard();
+    handle.commands.try_send(Told::BreakFlush).ok().unwrap();
+    // Turns go on while datagrams come; the event queue's end tells of the thread's.
+    let client = client();
+    let stats = handle.stats.clone();
+    while !handle.thread.is_finished() {
+        client.send_to(b"turn", handle.local).unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(handle.events.blocking_recv(), None);
+    assert!(matches!(handle.thread.join().unwrap(), Err(Ended::Panics)));
+    assert_eq!(stats.snapshot().panics, u64::from(PANICKING_TURNS_MAX));
+}
+
+#[test]
+fn an_address_nothing_can_be_sent_to_costs_nobody_else_their_batches() {
+    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let stats = Arc::new(Stats::default());
+    let mut sender = Sender::new(socket, stats.clone()).unwrap();
+    let before = sender.segments_max();
+    let bytes = [0; SEGMENT * 3];
+    let to = |text: &str| text.parse::<SocketAddr>().unwrap();
+    for nowhere in ["127.0.0.1:0", "0.0.0.0:5", "[::1]:5", "[fe80::1]:5", "255.255.255.255:5", "224.0.0.1:5"] {
+        sender.send(Transmit {
+            to: to(nowhere),
+            from: None,
+            ecn: Default::default(),
+            segment: SEGMENT,
+            bytes: &bytes,
+        });
+    }
+    sender.send(Transmit {
+        to: to("127.0.0.1:9"),
+        from: None,
+        ecn: Default::default(),
+        segment: 70_000,
+        bytes: &[0; 70_000],
+    });
+    let counted = stats.snapshot();
+    assert_eq!(sender.segments_max(), before);
+    assert!(counted.dropped_bad_destination >= 12, "{counted:?}");
+    assert_eq!(counted.dropped_too_large, 1);
+}
+
+#[test]
+fn a_dual_stack_socket_speaks_ipv4_as_ipv4() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None).unwrap();
+    socket.set_only_v6(false).unwrap();
+    socket.bind(&"[::]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    let config = Config { name: "shard-dual".into(), socket: socket.into(), core: None };
+    let mut handle: Handle<Echo> = spawn(config, |_, _| Echo::new()).unwrap();
+    let client = client();
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, handle.local.port()));
+    client.send_to(b"panic", to).unwrap();
+    assert_eq!(handle.events.blocking_recv(), Some(Said::Evicted(client.local_addr().unwrap())));
+    handle.commands.try_send(Told::SendTo(client.local_addr().unwrap())).ok().unwrap();
+    let mut buffer = [0; 2048];
+    for _ in 0..3 {
+        let (length, from) = client.recv_from(&mut buffer).unwrap();
+        assert_eq!((length, from), (SEGMENT, to));
+    }
+    finish(handle);
+}
