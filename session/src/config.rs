@@ -1,8 +1,22 @@
 //! What all sessions of a process share: one certificate, its fingerprint, DTLS settings built once.
 
+use crate::dtls;
 use crate::keys::SrtpProfile;
+use aws_lc_rs::digest;
+use rtc_dtls::cipher_suite::CipherSuiteId;
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, HandshakeConfig};
+use rtc_dtls::crypto::Certificate;
+use rtc_dtls::crypto_provider::RTCCryptoProvider;
+use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
+use rtc_shared::error::Error;
 use std::fmt;
 use std::sync::Arc;
+
+/// What browsers and the `webrtc` crate offer and a P-256 certificate can sign for. The client's order decides.
+const CIPHER_SUITES: [CipherSuiteId; 2] = [
+    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+];
 
 /// Settings every session shares. A clone is a reference count.
 #[derive(Clone)]
@@ -13,6 +27,9 @@ pub struct Config {
 pub(crate) struct Shared {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) profiles: Vec<SrtpProfile>,
+    /// One per profile, in our order: see [`crate::dtls`].
+    pub(crate) dtls_server: Vec<Arc<HandshakeConfig>>,
+    pub(crate) dtls_client: Arc<HandshakeConfig>,
 }
 
 impl Config {
@@ -29,8 +46,29 @@ impl Config {
     /// # Errors
     /// When the cryptographic library refuses, or `profiles` is empty.
     pub fn with_profiles(profiles: &[SrtpProfile]) -> Result<Self, ConfigError> {
-        let fingerprint = Fingerprint([0; 32]);
-        Ok(Self { shared: Arc::new(Shared { fingerprint, profiles: profiles.to_vec() }) })
+        if profiles.is_empty() {
+            return Err(ConfigError::NoProfile);
+        }
+        let provider: Arc<dyn RTCCryptoProvider> = Arc::new(AwsLcRsProvider::new());
+        let certificate = Certificate::generate_self_signed(vec!["lyceum".to_owned()], provider.crypto())?;
+        let der = certificate.certificate.first().ok_or_else(|| ConfigError::Dtls("no certificate was made".into()))?;
+        let fingerprint = Fingerprint::of(der);
+        let build = |is_client: bool, profiles: &[SrtpProfile]| -> Result<Arc<HandshakeConfig>, Error> {
+            let config = ConfigBuilder::default()
+                .with_crypto_provider(provider.clone())
+                .with_certificates(vec![certificate.clone()])
+                .with_cipher_suites(CIPHER_SUITES.to_vec())
+                .with_srtp_protection_profiles(profiles.iter().copied().map(dtls::theirs).collect())
+                // Certificates are self-signed: what is proven is the fingerprint, after the handshake.
+                .with_insecure_skip_verify(true)
+                .with_client_auth(ClientAuthType::RequireAnyClientCert)
+                .with_mtu(dtls::MTU_BYTES)
+                .build(is_client, None)?;
+            Ok(Arc::new(config))
+        };
+        let dtls_server = profiles.iter().map(|profile| build(false, &[*profile])).collect::<Result<_, _>>()?;
+        let dtls_client = build(true, profiles)?;
+        Ok(Self { shared: Arc::new(Shared { fingerprint, profiles: profiles.to_vec(), dtls_server, dtls_client }) })
     }
 
     /// The SHA-256 fingerprint of the certificate, for the SDP.
@@ -60,11 +98,25 @@ pub enum ConfigError {
     NoProfile,
 }
 
+impl From<Error> for ConfigError {
+    fn from(error: Error) -> Self {
+        Self::Dtls(error.to_string())
+    }
+}
+
 /// A certificate's SHA-256 fingerprint (RFC 8122 §5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
+    /// The fingerprint of a certificate in DER.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
+        let mut octets = [0; 32];
+        octets.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+        Self(octets)
+    }
+
     /// Reads `AB:CD:…`, 32 octets in hexadecimal of either case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -28,8 +28,8 @@ pub enum DropReason {
     DtlsMalformed,
     /// More handshake bytes than a handshake needs.
     DtlsTooMuch,
-    /// DTLS after the session ended.
-    DtlsAfterEnd,
+    /// Anything after the session ended.
+    AfterEnd,
     /// Application data before the peer's certificate was proven, or without SCTP in the SDP.
     DataUnasked,
     /// An SCTP packet that cannot be read or belongs to no association.
@@ -59,7 +59,7 @@ impl DropReason {
         Self::DtlsUnchecked,
         Self::DtlsMalformed,
         Self::DtlsTooMuch,
-        Self::DtlsAfterEnd,
+        Self::AfterEnd,
         Self::DataUnasked,
         Self::SctpMalformed,
         Self::ChannelsFull,
@@ -84,7 +84,7 @@ impl DropReason {
             Self::DtlsUnchecked => "dtls_unchecked",
             Self::DtlsMalformed => "dtls_malformed",
             Self::DtlsTooMuch => "dtls_too_much",
-            Self::DtlsAfterEnd => "dtls_after_end",
+            Self::AfterEnd => "after_end",
             Self::DataUnasked => "data_unasked",
             Self::SctpMalformed => "sctp_malformed",
             Self::ChannelsFull => "channels_full",

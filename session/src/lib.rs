@@ -22,9 +22,12 @@
 
 mod channel;
 mod config;
+mod dcep;
 mod drops;
+mod dtls;
 pub mod ice;
 mod keys;
+mod sctp;
 pub mod sdp;
 mod session;
 

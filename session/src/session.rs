@@ -2,18 +2,40 @@
 
 use crate::channel::{ChannelId, ChannelOptions, MessageKind, SendError};
 use crate::config::{Config, Fingerprint};
-use crate::drops::Drops;
-use crate::ice::Credentials;
+use crate::drops::{DropReason, Drops};
+use crate::dtls::{self, Dtls};
+use crate::ice::{Agent, Credentials, Lite};
 use crate::keys::SrtpKeys;
+use crate::sctp::Sctp;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One peer's connection. See the crate's page.
 pub struct Session {
+    config: Config,
+    ice: Ice,
+    dtls: Option<Dtls>,
+    /// Where DTLS last came from: answers go there until ICE has nominated a pair.
+    dtls_pair: Option<Pair>,
+    sctp: Option<Box<Sctp>>,
+    expected: Fingerprint,
+    state: State,
     outputs: VecDeque<Output>,
     drops: Drops,
+}
+
+enum Ice {
+    Lite(Lite),
+    Agent(Agent),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Connected,
+    Over,
 }
 
 /// What the peer said about itself in its SDP.
@@ -124,13 +146,13 @@ impl Session {
     /// Bytes waiting in all channels together before [`SendError::Full`].
     pub const BUFFERED_BYTES_MAX: usize = 256 * 1024;
     /// A peer not heard for this long has gone (RFC 7675 §5.1).
-    pub const CONSENT: std::time::Duration = std::time::Duration::from_secs(30);
+    pub const CONSENT: Duration = Duration::from_secs(30);
 
     /// The edge's side: ICE-lite, DTLS server. `local` goes into the answer.
     #[must_use]
     pub fn server(config: &Config, local: Credentials, remote: Remote, now: Instant) -> Self {
-        let _ = (config, local, remote, now);
-        Self { outputs: VecDeque::new(), drops: Drops::default() }
+        let sctp = remote.sctp.map(|sctp| Box::new(Sctp::new(sctp, false)));
+        Self::new(config, Ice::Lite(Lite::new(local, &remote.ice, now)), remote.fingerprint, sctp)
     }
 
     /// The client's side: controlling full ICE agent on the address `from`, DTLS client.
@@ -145,18 +167,75 @@ impl Session {
         seed: u64,
         now: Instant,
     ) -> Self {
-        let _ = (config, local, remote, from, candidates, seed, now);
-        Self { outputs: VecDeque::new(), drops: Drops::default() }
+        let sctp = remote.sctp.map(|sctp| Box::new(Sctp::new(sctp, true)));
+        let mut agent = Agent::new(local, remote.ice, seed, now);
+        agent.add_local(from, now);
+        for candidate in candidates {
+            agent.add_remote(*candidate, now);
+        }
+        let mut this = Self::new(config, Ice::Agent(agent), remote.fingerprint, sctp);
+        this.handle_timeout(now);
+        this
+    }
+
+    fn new(config: &Config, ice: Ice, expected: Fingerprint, sctp: Option<Box<Sctp>>) -> Self {
+        Self {
+            config: config.clone(),
+            ice,
+            dtls: None,
+            dtls_pair: None,
+            sctp,
+            expected,
+            state: State::Connecting,
+            outputs: VecDeque::new(),
+            drops: Drops::default(),
+        }
     }
 
     /// A STUN or DTLS datagram came.
     pub fn handle(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8], now: Instant) {
-        let _ = (from, to, datagram, now);
+        let pair = Pair { local: to, remote: from };
+        match datagram.first() {
+            _ if self.state == State::Over => self.drops.count(DropReason::AfterEnd),
+            // RFC 7983 §7.
+            Some(0..=3) => self.handle_stun(pair, datagram, now),
+            Some(20..=63) => self.handle_dtls(pair, datagram, now),
+            _ => self.drops.count(DropReason::NotOurs),
+        }
     }
 
     /// The time [`Session::deadline`] named has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        if self.state == State::Over {
+            return;
+        }
+        let before = self.selected();
+        let alive = match &mut self.ice {
+            Ice::Lite(lite) => lite.handle_timeout(now),
+            Ice::Agent(agent) => {
+                let mut checks = Vec::new();
+                let alive = agent.handle_timeout(now, &mut checks);
+                let transmits = checks.into_iter().map(|(pair, bytes)| Output::Transmit { pair, bytes });
+                self.outputs.extend(transmits);
+                alive
+            }
+        };
+        if let Err(why) = alive {
+            self.fail(why);
+            return;
+        }
+        self.after_ice(before, now);
+        if let Some(dtls) = self.dtls.as_mut().filter(|dtls| dtls.deadline().is_some_and(|at| now >= at)) {
+            let (mut events, mut out) = (Vec::new(), Vec::new());
+            dtls.handle_timeout(now, &mut events, &mut out);
+            self.after_dtls(events, out, now);
+        }
+        if self.is_connected()
+            && let Some(sctp) = self.sctp.as_mut().filter(|sctp| sctp.deadline().is_some_and(|at| now >= at))
+        {
+            sctp.handle_timeout(now, &mut self.drops, &mut self.outputs);
+            self.flush_sctp(now);
+        }
     }
 
     /// What to do next; `None`: nothing for now.
@@ -167,16 +246,27 @@ impl Session {
     /// When to call [`Session::handle_timeout`].
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        if self.state == State::Over {
+            return None;
+        }
+        let ice = match &self.ice {
+            Ice::Lite(lite) => lite.deadline(),
+            Ice::Agent(agent) => agent.deadline(),
+        };
+        let dtls = self.dtls.as_ref().and_then(Dtls::deadline);
+        let sctp = self.sctp.as_ref().filter(|_| self.is_connected()).and_then(|sctp| sctp.deadline());
+        [Some(ice), dtls, sctp].into_iter().flatten().min()
     }
 
     /// Sends a message on a channel.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub fn send(&mut self, channel: ChannelId, kind: MessageKind, data: Bytes, now: Instant) -> Result<(), SendError> {
-        let _ = (channel, kind, data, now);
-        Err(SendError::NotOpen)
+    pub fn send(&mut self, channel: ChannelId, kind: MessageKind, data: &Bytes, now: Instant) -> Result<(), SendError> {
+        let sctp = self.sctp.as_mut().filter(|_| self.state == State::Connected).ok_or(SendError::NotOpen)?;
+        sctp.send(channel, kind, data, now)?;
+        self.flush_sctp(now);
+        Ok(())
     }
 
     /// Opens a channel. It may be used when [`Output::ChannelOpen`] names it. May be called before the session is connected.
@@ -184,85 +274,219 @@ impl Session {
     /// # Errors
     /// [`SendError::NoChannel`] when no stream is left.
     pub fn open_channel(&mut self, options: ChannelOptions, now: Instant) -> Result<ChannelId, SendError> {
-        let _ = (options, now);
-        Err(SendError::NoChannel)
+        let sctp = self.sctp.as_mut().filter(|_| self.state != State::Over).ok_or(SendError::NoChannel)?;
+        let channel = sctp.open(options, now)?;
+        self.flush_sctp(now);
+        Ok(channel)
     }
 
-    /// Closes a channel.
+    /// Closes a channel. [`Output::ChannelClosed`] follows.
     pub fn close_channel(&mut self, channel: ChannelId, now: Instant) {
-        let _ = (channel, now);
+        if let Some(sctp) = self.sctp.as_mut().filter(|_| self.state != State::Over) {
+            sctp.close_channel(channel, now, &mut self.outputs);
+            self.flush_sctp(now);
+        }
     }
 
     /// Bytes of a channel that wait for acknowledgement.
     #[must_use]
     pub fn buffered(&mut self, channel: ChannelId) -> usize {
-        let _ = channel;
-        0
+        self.sctp.as_mut().map_or(0, |sctp| sctp.buffered(channel))
     }
 
     /// ICE restart (RFC 8445 §9): new credentials on both sides. The old pair goes on working until a new one is nominated.
     pub fn restart_ice(&mut self, local: Credentials, remote: Credentials, now: Instant) {
-        let _ = (local, remote, now);
+        match &mut self.ice {
+            Ice::Lite(lite) => lite.restart(local, &remote, now),
+            Ice::Agent(agent) => agent.restart(local, remote, now),
+        }
+        self.handle_timeout(now);
     }
 
-    /// The SDP of a later offer negotiated data channels.
-    pub fn negotiate_sctp(&mut self, sctp: SctpRemote, now: Instant) {
-        let _ = (sctp, now);
+    /// The SDP of a later offer negotiated data channels. Nothing happens when they were before.
+    pub fn negotiate_sctp(&mut self, remote: SctpRemote, now: Instant) {
+        if self.sctp.is_none() && self.state != State::Over {
+            let mut sctp = Box::new(Sctp::new(remote, matches!(self.ice, Ice::Agent(_))));
+            if self.is_connected() {
+                sctp.start(now);
+            }
+            self.sctp = Some(sctp);
+            self.flush_sctp(now);
+        }
     }
 
-    /// A client's new own address: checks go out from it too, and when one works it is nominated.
+    /// A client's new own address: checks go out from it too, and when it is needed it is nominated.
     pub fn add_local(&mut self, local: SocketAddr, now: Instant) {
-        let _ = (local, now);
+        if let Ice::Agent(agent) = &mut self.ice {
+            agent.add_local(local, now);
+            self.handle_timeout(now);
+        }
     }
 
-    /// A client's address is gone (network change).
+    /// A client's address is gone (network change): another one that works is nominated.
     pub fn remove_local(&mut self, local: SocketAddr, now: Instant) {
-        let _ = (local, now);
+        if let Ice::Agent(agent) = &mut self.ice {
+            agent.remove_local(local, now);
+            self.handle_timeout(now);
+        }
     }
 
     /// One more of the edge's addresses (client's side; the edge itself needs none).
     pub fn add_remote(&mut self, candidate: SocketAddr, now: Instant) {
-        let _ = (candidate, now);
+        if let Ice::Agent(agent) = &mut self.ice {
+            agent.add_remote(candidate, now);
+            self.handle_timeout(now);
+        }
     }
 
-    /// Says goodbye (DTLS close_notify). The last datagrams wait in [`Session::poll`].
+    /// Says goodbye (DTLS close_notify) and is over. The last datagrams wait in [`Session::poll`].
     pub fn close(&mut self, now: Instant) {
-        let _ = now;
+        let pair = self.path();
+        if let Some(dtls) = self.dtls.as_mut().filter(|_| self.state != State::Over) {
+            let mut out = Vec::new();
+            dtls.close(now, &mut out);
+            let transmits = out.into_iter().filter_map(|bytes| Some(Output::Transmit { pair: pair?, bytes }));
+            self.outputs.extend(transmits);
+        }
+        self.state = State::Over;
     }
 
     /// The nominated pair.
     #[must_use]
     pub fn selected(&self) -> Option<Pair> {
-        None
+        match &self.ice {
+            Ice::Lite(lite) => lite.selected(),
+            Ice::Agent(agent) => agent.selected(),
+        }
     }
 
     /// DTLS is up and the fingerprint proven.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        false
+        self.state == State::Connected
     }
 
     /// The session has failed or was closed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        false
+        self.state == State::Over
     }
 
-    /// Whether a datagram from there would be taken: the address has passed a check.
+    /// Whether the pair has passed a check: DTLS and media are taken from there.
     #[must_use]
     pub fn is_checked(&self, pair: Pair) -> bool {
-        let _ = pair;
-        false
+        match &self.ice {
+            Ice::Lite(lite) => lite.is_checked(pair),
+            Ice::Agent(agent) => agent.is_checked(pair),
+        }
     }
 
     /// The user fragments a binding request for this session may name: the present one, and the one before an ICE restart.
-    pub fn local_ufrags(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+    pub fn local_ufrags(&self) -> Vec<&str> {
+        match &self.ice {
+            Ice::Lite(lite) => lite.local_ufrags().collect(),
+            Ice::Agent(agent) => vec![agent.local_ufrag()],
+        }
     }
 
     /// What was thrown away, and why.
     #[must_use]
     pub fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    fn handle_stun(&mut self, pair: Pair, datagram: &[u8], now: Instant) {
+        let before = self.selected();
+        let reply = match &mut self.ice {
+            Ice::Lite(lite) => lite.handle(datagram, pair, now, &mut self.drops),
+            Ice::Agent(agent) => agent.handle(datagram, pair, now, &mut self.drops),
+        };
+        if let Some(bytes) = reply {
+            self.outputs.push_back(Output::Transmit { pair, bytes });
+        }
+        self.after_ice(before, now);
+    }
+
+    fn handle_dtls(&mut self, pair: Pair, datagram: &[u8], now: Instant) {
+        if !self.is_checked(pair) {
+            self.drops.count(DropReason::DtlsUnchecked);
+            return;
+        }
+        self.dtls_pair = Some(pair);
+        if self.dtls.is_none() && matches!(self.ice, Ice::Agent(_)) {
+            // Nothing was asked yet.
+            self.drops.count(DropReason::DtlsUnchecked);
+            return;
+        }
+        let dtls = self.dtls.get_or_insert_with(|| Dtls::server(&self.config, self.expected, now));
+        let (mut events, mut out) = (Vec::new(), Vec::new());
+        dtls.handle(datagram, now, &mut self.drops, &mut events, &mut out);
+        self.after_dtls(events, out, now);
+    }
+
+    fn after_ice(&mut self, before: Option<Pair>, now: Instant) {
+        let Some(pair) = self.selected().filter(|pair| Some(*pair) != before) else { return };
+        self.outputs.push_back(Output::Selected { pair });
+        if self.dtls.is_none() && matches!(self.ice, Ice::Agent(_)) {
+            let mut out = Vec::new();
+            self.dtls = Some(Dtls::client(&self.config, self.expected, now, &mut out));
+            self.after_dtls(Vec::new(), out, now);
+        }
+    }
+
+    fn after_dtls(&mut self, events: Vec<dtls::Event>, out: Vec<Bytes>, now: Instant) {
+        self.transmit(out);
+        for event in events {
+            match event {
+                dtls::Event::Up { srtp } => {
+                    self.state = State::Connected;
+                    self.outputs.push_back(Output::Connected { srtp });
+                    if let Some(sctp) = &mut self.sctp {
+                        sctp.start(now);
+                    }
+                }
+                dtls::Event::Data(packet) => match &mut self.sctp {
+                    Some(sctp) => sctp.handle(packet, now, &mut self.drops, &mut self.outputs),
+                    None => self.drops.count(DropReason::DataUnasked),
+                },
+                dtls::Event::Failed(why) => {
+                    self.fail(why);
+                    return;
+                }
+            }
+        }
+        self.flush_sctp(now);
+    }
+
+    fn flush_sctp(&mut self, now: Instant) {
+        let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) else { return };
+        if self.state != State::Connected {
+            return;
+        }
+        let mut out = Vec::new();
+        while let Some(packets) = sctp.transmit(now) {
+            for packet in packets {
+                dtls.send(&packet, now, &mut out);
+            }
+        }
+        self.transmit(out);
+    }
+
+    /// Where DTLS goes: the nominated pair, and before there is one, back to where it came from.
+    fn path(&self) -> Option<Pair> {
+        self.selected().or(self.dtls_pair)
+    }
+
+    fn transmit(&mut self, datagrams: Vec<Bytes>) {
+        if let Some(pair) = self.path() {
+            self.outputs.extend(datagrams.into_iter().map(|bytes| Output::Transmit { pair, bytes }));
+        }
+    }
+
+    fn fail(&mut self, why: Failure) {
+        if self.state != State::Over {
+            self.state = State::Over;
+            self.outputs.push_back(Output::Failed { why });
+        }
     }
 }

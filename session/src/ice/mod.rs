@@ -1,5 +1,12 @@
 //! ICE: who the peer is and which pair of addresses works (RFC 8445).
 
+mod agent;
+mod check;
+mod lite;
+
+pub(crate) use agent::Agent;
+pub(crate) use lite::Lite;
+
 use std::fmt;
 
 /// Addresses of a peer kept at most: a client on two interfaces, two families and a relay shows six.

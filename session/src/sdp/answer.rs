@@ -2,8 +2,8 @@
 
 use super::read::{self, SdpError};
 use super::{
-    Candidate, Codec, Description, Direction, Extension, LineKind, MediaLine, Msid, Offer, Origin, Rid, Setup, Ssrc,
-    SsrcGroup, write,
+    Candidate, Codec, Description, Direction, Extension, Form, LineKind, MediaLine, Msid, Offer, Origin, Rid, Setup,
+    Ssrc, SsrcGroup, write,
 };
 use crate::config::Fingerprint;
 use crate::ice::Credentials;
@@ -115,10 +115,10 @@ impl Answer {
         let rejected = |line: &MediaLine| MediaLine {
             mid: line.mid.clone(),
             kind: line.kind,
+            form: line.form.clone(),
             rejected: true,
             direction: Direction::Inactive,
-            // A rejected line still names one format (RFC 3264 §6).
-            codecs: line.codecs.first().cloned().into_iter().collect(),
+            codecs: Vec::new(),
             extensions: Vec::new(),
             rids: Vec::new(),
             msid: None,
@@ -174,6 +174,7 @@ impl Answer {
         *line = MediaLine {
             mid: theirs.mid.clone(),
             kind: theirs.kind,
+            form: Form { formats: write::formats(&codecs), ..theirs.form.clone() },
             rejected: false,
             direction,
             codecs,

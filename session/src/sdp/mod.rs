@@ -46,7 +46,7 @@ pub const TOKEN_BYTES_MAX: usize = 256;
 pub struct Description {
     /// `o=` session id and version: the version rises with every description of a session (RFC 8829 §5.2.2).
     pub origin: Origin,
-    /// ICE user fragment and password of the bundle.
+    /// ICE user fragment and password: those of the bundle's first line (RFC 8843 §7), or of the session.
     pub ice: Credentials,
     /// The peer is an ICE-lite agent.
     pub ice_lite: bool,
@@ -93,6 +93,8 @@ pub struct MediaLine {
     pub mid: String,
     /// Sound, picture or data.
     pub kind: LineKind,
+    /// Media, protocol and formats as written: an answer says them again.
+    pub form: Form,
     /// Port 0 without `bundle-only`: the line is rejected or no longer used.
     pub rejected: bool,
     /// Who sends.
@@ -115,6 +117,17 @@ pub struct MediaLine {
     pub rtcp_rsize: bool,
     /// Of a data line: `a=sctp-port` and `a=max-message-size`.
     pub sctp: Option<crate::session::SctpRemote>,
+}
+
+/// The words of an `m=` line (RFC 8866 §5.14).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// `audio`, `video`, `application` …
+    pub media: String,
+    /// `UDP/TLS/RTP/SAVPF`, `UDP/DTLS/SCTP` …
+    pub protocol: String,
+    /// The formats, separated by one space. What can be used of them is in [`MediaLine::codecs`].
+    pub formats: String,
 }
 
 /// What an m-line carries.

@@ -1,7 +1,7 @@
 //! Offers: read by the edge, written by a client.
 
 use super::read::{self, SdpError};
-use super::{Codec, Description, Direction, Extension, LineKind, MediaLine, Origin, Rid, Setup, write};
+use super::{Codec, Description, Direction, Extension, Form, LineKind, MediaLine, Origin, Rid, Setup, write};
 use crate::config::Fingerprint;
 use crate::ice::Credentials;
 use crate::session::{SctpRemote, Session};
@@ -77,6 +77,7 @@ impl OfferLine {
         let empty = MediaLine {
             mid,
             kind: LineKind::Data,
+            form: Form::data(),
             rejected: false,
             direction: Direction::SendRecv,
             codecs: Vec::new(),
@@ -96,6 +97,7 @@ impl OfferLine {
             },
             Self::Media { kind, direction, codecs, extensions, rids } => MediaLine {
                 kind: *kind,
+                form: Form::media(*kind, codecs),
                 direction: *direction,
                 codecs: codecs.clone(),
                 extensions: extensions.clone(),
@@ -103,5 +105,16 @@ impl OfferLine {
                 ..empty
             },
         }
+    }
+}
+
+impl Form {
+    fn data() -> Self {
+        Self { media: "application".into(), protocol: "UDP/DTLS/SCTP".into(), formats: "webrtc-datachannel".into() }
+    }
+
+    fn media(kind: LineKind, codecs: &[Codec]) -> Self {
+        let media = if kind == LineKind::Audio { "audio" } else { "video" };
+        Self { media: media.into(), protocol: "UDP/TLS/RTP/SAVPF".into(), formats: write::formats(codecs) }
     }
 }
