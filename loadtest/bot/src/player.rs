@@ -1,7 +1,7 @@
 //! One encoding that a bot sends: a clip cut into RTP packets, kept for repairs, played in real time.
 
 use crate::clip::Clip;
-use crate::stamp::{STAMP_BYTES, Stamp};
+use crate::stamp::{self, STAMP_BYTES, Stamp};
 use lyceum_wire::{ext, rtp, vp8};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -238,7 +238,7 @@ impl Player {
             return;
         };
         let sent_us = now.saturating_duration_since(self.spec.zero).as_micros() as u64;
-        let stamp = Stamp { origin, sent_us, frame: self.sent.frames as u32 }.bytes();
+        let mut stamp = Stamp { origin, sent_us, frame: self.sent.frames as u32, check: 0 };
         let mut rest: &[u8] = &frame.bytes;
         let mut tail = Vec::with_capacity(PAYLOAD_BYTES_MAX);
         let mut start = true;
@@ -249,8 +249,9 @@ impl Player {
             let (piece, more) = rest.split_at(take);
             tail.clear();
             tail.extend_from_slice(piece);
+            stamp.check = stamp.check.wrapping_add(stamp::check(piece));
             if last {
-                tail.extend_from_slice(&stamp);
+                tail.extend_from_slice(&stamp.bytes());
             }
             let descriptor = vp8::Fields {
                 frame_start: start,

@@ -1,13 +1,16 @@
 //! A stamp behind each video frame that says who sent it and when, so that a receiving bot measures the whole way.
 //!
 //! ```text
-//!  frame bytes …  | "LYST" | origin u64 | sent µs u64 | frame u32 |      big-endian, 24 bytes
+//!  frame bytes …  | "LYST" | origin u64 | sent µs u64 | frame u32 | check u32 |      big-endian, 28 bytes
 //! ```
+//!
+//! The check is the sum, modulo 2³², of the CRC-32 of each packet's media bytes, without descriptor and stamp: what left
+//! the encoder is what a viewer has, or it is noticed.
 //!
 //! A VP8 decoder reads its last partition only as far as it needs (RFC 6386 §9.5), so a browser shows the picture all the same.
 
 /// Length of the stamp in bytes.
-pub const STAMP_BYTES: usize = 24;
+pub const STAMP_BYTES: usize = 28;
 const MAGIC: &[u8; 4] = b"LYST";
 
 /// Who sent a frame, and when.
@@ -19,6 +22,14 @@ pub struct Stamp {
     pub sent_us: u64,
     /// Which frame of the sender, rising by one.
     pub frame: u32,
+    /// Sum of [`check`] over the frame's packets.
+    pub check: u32,
+}
+
+/// One packet's part of a frame's check.
+#[must_use]
+pub fn check(media: &[u8]) -> u32 {
+    crc32fast::hash(media)
 }
 
 impl Stamp {
@@ -29,7 +40,8 @@ impl Stamp {
         bytes[..4].copy_from_slice(MAGIC);
         bytes[4..12].copy_from_slice(&self.origin.to_be_bytes());
         bytes[12..20].copy_from_slice(&self.sent_us.to_be_bytes());
-        bytes[20..].copy_from_slice(&self.frame.to_be_bytes());
+        bytes[20..24].copy_from_slice(&self.frame.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.check.to_be_bytes());
         bytes
     }
 
@@ -40,11 +52,13 @@ impl Stamp {
         let (magic, rest) = tail.get(start..)?.split_first_chunk::<4>()?;
         let (origin, rest) = rest.split_first_chunk::<8>()?;
         let (sent, rest) = rest.split_first_chunk::<8>()?;
-        let frame = rest.first_chunk::<4>()?;
+        let (frame, rest) = rest.split_first_chunk::<4>()?;
+        let check = rest.first_chunk::<4>()?;
         (magic == MAGIC).then(|| Self {
             origin: u64::from_be_bytes(*origin),
             sent_us: u64::from_be_bytes(*sent),
             frame: u32::from_be_bytes(*frame),
+            check: u32::from_be_bytes(*check),
         })
     }
 }
@@ -55,11 +69,11 @@ mod tests {
 
     #[test]
     fn a_stamp_survives_behind_any_frame() {
-        let stamp = Stamp { origin: 3, sent_us: 1_000_001, frame: 77 };
+        let stamp = Stamp { origin: 3, sent_us: 1_000_001, frame: 77, check: 0xdead_beef };
         let mut frame = vec![1, 2, 3];
         frame.extend_from_slice(&stamp.bytes());
         assert_eq!(Stamp::read(&frame), Some(stamp));
-        assert_eq!(Stamp::read(&frame[..20]), None);
+        assert_eq!(Stamp::read(&frame[..30]), None);
         assert_eq!(Stamp::read(&[0; 40]), None);
     }
 }

@@ -6,8 +6,9 @@
 //!            S·xE S·E K·E           after a hole nothing is shown until the next key frame K
 //! ```
 
-use crate::stamp::Stamp;
+use crate::stamp::{self, STAMP_BYTES, Stamp};
 use lyceum_media::Packet;
+use lyceum_wire::vp8;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ struct Piece {
     key: bool,
     at: Instant,
     stamp: Option<Stamp>,
+    check: u32,
 }
 
 /// One whole frame that was shown.
@@ -57,6 +59,8 @@ pub struct Seen {
     pub undecodable: u64,
     /// Pauses between shown frames that a viewer would notice.
     pub freezes: u64,
+    /// Stamped frames whose bytes were not those that left the sender: zero in a mesh that leaves payloads alone.
+    pub corrupt: u64,
 }
 
 /// One slot's watch.
@@ -113,7 +117,10 @@ impl Watch {
         self.seen.bytes += packet.payload.len() as u64;
         let stamp = if packet.flags.end { Stamp::read(packet.payload) } else { None };
         let (start, end, key) = (packet.flags.start, packet.flags.end, packet.flags.keyframe);
-        self.waiting.insert(seq, Piece { start, end, key, at: now, stamp });
+        let media = vp8::Descriptor::parse(packet.payload).map_or(0, |descriptor| descriptor.len);
+        let tail = packet.payload.len() - if stamp.is_some() { STAMP_BYTES } else { 0 };
+        let check = stamp::check(packet.payload.get(media..tail).unwrap_or_default());
+        self.waiting.insert(seq, Piece { start, end, key, at: now, stamp, check });
         self.drain(&mut shown);
         self.give_up(now, &mut shown);
     }
@@ -153,14 +160,16 @@ impl Watch {
 
     fn piece(&mut self, piece: Piece, shown: &mut impl FnMut(Shown)) {
         if piece.start {
-            self.open = Some(piece);
+            self.open = Some(Piece { check: 0, ..piece });
         }
         let Some(open) = self.open.as_mut() else { return };
         open.at = open.at.max(piece.at);
+        open.check = open.check.wrapping_add(piece.check);
         if !piece.end {
             return;
         }
         let frame = Shown { key: open.key, at: open.at, stamp: piece.stamp };
+        self.seen.corrupt += u64::from(piece.stamp.is_some_and(|stamp| stamp.check != open.check));
         self.open = None;
         if self.broken && !frame.key {
             self.seen.undecodable += 1;

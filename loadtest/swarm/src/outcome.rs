@@ -77,6 +77,8 @@ pub struct Outcome {
     pub received_mbps: f64,
     /// Packets of sound received.
     pub audio_packets: u64,
+    /// Frames whose bytes were changed on the way.
+    pub corrupt: u64,
     /// Frames shown.
     pub frames: u64,
     /// Pauses a viewer would notice.
@@ -143,6 +145,7 @@ impl Outcome {
             duplicates: sum(|bot| bot.report.seen.duplicates),
             received_mbps: sum(|bot| bot.report.seen.bytes) as f64 * 8.0 / 1e6 / wall.as_secs_f64().max(0.001),
             audio_packets: sum(|bot| bot.report.audio_packets),
+            corrupt: sum(|bot| bot.report.seen.corrupt),
             frames: sum(|bot| bot.report.seen.frames),
             freezes: sum(|bot| bot.report.seen.freezes),
             nacks: sum(|bot| bot.report.nacked),
@@ -219,7 +222,11 @@ impl fmt::Display for Outcome {
             "video             {} packets, {} lost ({:.3} %), {} twice, {:.1} Mbit/s",
             self.packets, self.lost, self.loss_percent, self.duplicates, self.received_mbps
         )?;
-        writeln!(f, "frames            {} shown, {} freezes", self.frames, self.freezes)?;
+        writeln!(
+            f,
+            "frames            {} shown, {} freezes, {} changed on the way",
+            self.frames, self.freezes, self.corrupt
+        )?;
         writeln!(f, "sound             {} packets", self.audio_packets)?;
         writeln!(f, "repair            {} NACKed by viewers, {} sent again by publishers", self.nacks, self.repairs)?;
         writeln!(
