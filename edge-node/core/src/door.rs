@@ -134,8 +134,6 @@ pub enum Command {
         resource: Secret,
         /// The fragment.
         fragment: String,
-        /// Randomness of an ICE restart.
-        seed: Seed,
     },
     /// `DELETE` of a WHIP/WHEP resource. Answered by [`Event::HttpAnswer`].
     HttpDelete {
@@ -178,6 +176,12 @@ pub enum Command {
     },
 }
 
+impl From<FromLink> for Command {
+    fn from(said: FromLink) -> Self {
+        Self::Link(said)
+    }
+}
+
 /// What a shard may want of the world.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -217,7 +221,8 @@ pub enum Event {
         /// Participants on this shard.
         participants: u32,
     },
-    /// A link to this node is wanted, or still wanted. May be repeated while there is none.
+    /// A link to this node is wanted, or still wanted; repeated while there is none. A shell that keeps links by the
+    /// room maps it hands in may ignore it.
     Connect {
         /// The node and how to reach it.
         address: NodeAddress,

@@ -9,5 +9,19 @@
 //! [`door`] says what a shard is told and what it wants. `docs/protocol/signal.md` is what clients are promised.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod config;
+mod demux;
 pub mod door;
+mod draw;
+pub mod drops;
+pub mod peer;
+mod room;
+mod shard;
+pub mod signal;
+mod slab;
 pub mod stats;
+mod timer;
+
+pub use config::{Config, TurnConfig};
+pub use door::{Command, Event};
+pub use shard::Shard;

@@ -32,13 +32,6 @@ impl<K: Ord + Copy> Timers<K> {
         }
     }
 
-    /// Sets the alarm unless an earlier one stands.
-    pub(crate) fn at_latest(&mut self, key: K, at: Instant) {
-        if self.by_key.get(&key).is_none_or(|old| *old > at) {
-            self.set(key, Some(at));
-        }
-    }
-
     /// The earliest alarm.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)
@@ -74,8 +67,6 @@ mod tests {
         timers.set('b', Some(at(20)));
         timers.set('a', Some(at(10)));
         assert_eq!(timers.next(), Some(at(10)));
-        timers.at_latest('a', at(15));
-        assert_eq!(timers.next(), Some(at(10)), "an earlier alarm stays");
         assert_eq!(timers.pop(at(9)), None);
         assert_eq!(timers.pop(at(25)), Some('a'));
         assert_eq!(timers.pop(at(25)), Some('b'));

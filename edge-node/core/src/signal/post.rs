@@ -18,10 +18,22 @@ pub(crate) struct Posted {
 }
 
 impl Posted {
-    /// Notes the id. False: it was posted before.
-    pub(crate) fn note(&mut self, id: &str) -> bool {
+    /// Whether it was posted before.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// It was not posted after all: it may be tried again.
+    pub(crate) fn forget(&mut self, id: &str) {
+        if self.ids.remove(id) {
+            self.order.retain(|known| known != id);
+        }
+    }
+
+    /// Notes that it was posted.
+    pub(crate) fn note(&mut self, id: &str) {
         if !self.ids.insert(id.to_owned()) {
-            return false;
+            return;
         }
         self.order.push_back(id.to_owned());
         if self.order.len() > IDS_REMEMBERED
@@ -29,7 +41,6 @@ impl Posted {
         {
             self.ids.remove(&oldest);
         }
-        true
     }
 }
 
@@ -73,12 +84,13 @@ mod tests {
     #[test]
     fn an_id_is_posted_once_and_remembered_for_a_while() {
         let mut posted = Posted::default();
-        assert!(posted.note("a"));
-        assert!(!posted.note("a"));
+        posted.note("a");
+        assert!(posted.has("a") && !posted.has("0"));
         for n in 0..IDS_REMEMBERED {
-            assert!(posted.note(&n.to_string()));
+            posted.note(&n.to_string());
+            posted.note(&n.to_string());
         }
-        assert!(posted.note("a"), "forgotten by now");
+        assert!(posted.has("0") && !posted.has("a"), "forgotten by now");
         assert_eq!(posted.ids.len(), posted.order.len());
     }
 }

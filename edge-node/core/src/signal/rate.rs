@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Messages a client may send per second, over time: views follow a scrolling grid, candidates trickle.
-pub const MESSAGES_PER_SECOND: u32 = 30;
-/// Messages a client may send at once: what an honest client sends again after a cut of `RESUME_MS`.
-pub const MESSAGES_BURST: u32 = 120;
+/// Messages a client may send per second, over time: views follow a scrolling grid, candidates trickle, everything is acknowledged.
+pub const MESSAGES_PER_SECOND: u32 = 100;
+/// Messages a client may send at once: acknowledgements of a whole history, and what it says again after a cut.
+pub const MESSAGES_BURST: u32 = 500;
 /// Room messages a client may post per second, over time: faster than anybody types.
 pub const POSTS_PER_SECOND: u32 = 5;
 /// Room messages a client may post at once: reactions come in handfuls.

@@ -1,0 +1,433 @@
+//! From an offer, and what its lines are for, to an answer and a plan of what the peer sends and receives.
+//!
+//! ```text
+//!   offer  ┐                       ┌─▶ answer      payload types, extension ids and mids are the offer's
+//!   publish├─▶ negotiate(memory) ──┼─▶ publishing  one per source: payload types, encodings, feedback
+//!   slots  ┘                       └─▶ slots       one per receiving line, with SSRCs that never change
+//! ```
+//!
+//! Nothing is changed but the memory of SSRCs, so that an offer that is refused leaves the peer as it was.
+
+use crate::draw::Draw;
+use lyceum_media::downlink::{SlotCodec, SlotSpec};
+use lyceum_media::uplink::{Encoding, KeyFrameAsk, PayloadType};
+use lyceum_media::{Codec, Ssrc};
+use lyceum_session::sdp::{
+    Accept, AcceptCodec, Answer, Direction, Extension, LineKind, MediaLine, Msid, Offer, Sending, Transport,
+};
+use lyceum_wire::ext::{self, Kind};
+use lyceum_wire::id::{self, Source};
+use lyceum_wire::signal::{PublishLine, Refusal, SlotKind, SlotLine};
+use lyceum_wire::token::Grants;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Slots of one subscriber at most: more tiles than a screen shows.
+pub const SLOTS_MAX: usize = 64;
+/// Simulcast encodings of one track at most.
+pub const ENCODINGS_MAX: usize = 4;
+
+/// What every Opus sender is told: forward error correction in band, frames of 10 ms and more (RFC 7587 §6.1).
+const OPUS_FMTP: &str = "minptime=10;useinbandfec=1";
+/// Feedback wanted on a picture's line: repairs, key frames two ways, transport-wide arrival times.
+const VIDEO_FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
+/// Feedback wanted on a sound's line.
+const AUDIO_FEEDBACK: [&str; 2] = ["nack", "transport-cc"];
+
+/// Header extensions the edge understands; all others are left out of answers.
+const EXTENSIONS: [Kind; 6] =
+    [Kind::Mid, Kind::Rid, Kind::RepairedRid, Kind::AbsSendTime, Kind::TransportSequence, Kind::AudioLevel];
+
+/// Why an offer was refused: code and sentence of `refused`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Refused {
+    pub(crate) code: Refusal,
+    pub(crate) message: String,
+}
+
+fn bad<T>(message: String) -> Result<T, Refused> {
+    Err(Refused { code: Refusal::BadOffer, message })
+}
+
+/// The SSRCs of one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SlotSources {
+    media: u32,
+    rtx: u32,
+}
+
+/// What outlives one negotiation: which SSRCs a slot has, and its name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    slots: BTreeMap<String, SlotSources>,
+    used: BTreeSet<u32>,
+    /// The source of feedback about what the peer publishes.
+    pub(crate) feedback_ssrc: u32,
+    /// `cname` of everything the edge sends to this peer.
+    pub(crate) cname: String,
+}
+
+impl Memory {
+    pub(crate) fn new(draw: &mut Draw) -> Self {
+        let mut memory = Self { cname: format!("{:016x}", draw.number()), ..Self::default() };
+        memory.feedback_ssrc = memory.fresh(draw);
+        memory
+    }
+
+    fn fresh(&mut self, draw: &mut Draw) -> u32 {
+        loop {
+            let ssrc = draw.ssrc();
+            if self.used.insert(ssrc) {
+                return ssrc;
+            }
+        }
+    }
+
+    fn slot(&mut self, mid: &str, draw: &mut Draw) -> SlotSources {
+        if let Some(sources) = self.slots.get(mid) {
+            return *sources;
+        }
+        let sources = SlotSources { media: self.fresh(draw), rtx: self.fresh(draw) };
+        self.slots.insert(mid.to_owned(), sources);
+        sources
+    }
+}
+
+/// One source the peer publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Publishing {
+    pub(crate) source: Source,
+    pub(crate) mid: String,
+    pub(crate) muted: bool,
+    /// Encoding name in SDP's spelling.
+    pub(crate) codec: String,
+    pub(crate) clock_hz: u32,
+    pub(crate) payload_types: Vec<PayloadType>,
+    /// From the smallest.
+    pub(crate) encodings: Vec<Encoding>,
+    pub(crate) nack: bool,
+    pub(crate) keyframe: KeyFrameAsk,
+}
+
+/// What an offer comes to.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) answer: Answer,
+    /// Extensions the peer sends and takes: one set for the bundle (RFC 8843 §9.2).
+    pub(crate) extensions: ext::Map,
+    pub(crate) publishing: Vec<Publishing>,
+    pub(crate) slots: Vec<SlotSpec>,
+}
+
+/// What the lines of an offer are said to be for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Intents<'a> {
+    pub(crate) publish: &'a [PublishLine],
+    pub(crate) slots: &'a [SlotLine],
+}
+
+/// Answers an offer.
+pub(crate) fn negotiate(
+    offer: &Offer,
+    intents: Intents<'_>,
+    grants: &Grants,
+    transport: Transport,
+    memory: &mut Memory,
+    draw: &mut Draw,
+) -> Result<Plan, Refused> {
+    let Intents { publish, slots } = intents;
+    check_intents(offer, publish, slots, grants)?;
+    for line in &offer.lines {
+        memory.used.extend(line.ssrcs.iter().map(|s| s.ssrc));
+    }
+    let mut plan = Plan {
+        answer: Answer::to(offer, transport),
+        extensions: extensions_of(offer),
+        publishing: Vec::new(),
+        slots: Vec::new(),
+    };
+    for (index, line) in offer.lines.iter().enumerate() {
+        if line.rejected {
+            continue;
+        }
+        if line.kind == LineKind::Data {
+            accepted(plan.answer.accept_data(offer, index))?;
+            continue;
+        }
+        if line.kind == LineKind::Other {
+            continue;
+        }
+        let intent = publish.iter().find(|p| p.mid == line.mid);
+        let slot = slots.iter().find(|s| s.mid == line.mid);
+        let Some(format) = Format::of(line) else {
+            if intent.is_some() || slot.is_some() {
+                return bad(no_codec(line));
+            }
+            continue;
+        };
+        let mut accept = Accept {
+            direction: direction(intent.is_some(), slot.is_some()),
+            codecs: format.accepted(),
+            extensions: accepted_extensions(line, &plan.extensions),
+            rids: Vec::new(),
+            sending: None,
+        };
+        if let Some(intent) = intent {
+            let publishing = publishing(line, intent, &format)?;
+            accept.rids = publishing.encodings.iter().filter_map(|e| e.rid.clone()).collect();
+            // In the offer's order, not from the smallest.
+            accept.rids.sort_by_key(|rid| line.rids.iter().position(|r| r.id == *rid));
+            plan.publishing.push(publishing);
+        }
+        if let Some(slot) = slot {
+            let sources = memory.slot(&line.mid, draw);
+            accept.sending = Some(Sending {
+                msid: Msid { stream: format!("slot-{}", line.mid), track: format!("slot-{}", line.mid) },
+                cname: memory.cname.clone(),
+                ssrc: sources.media,
+                rtx_ssrc: format.rtx_pt.map(|_| sources.rtx),
+            });
+            plan.slots.push(SlotSpec {
+                mid: line.mid.clone(),
+                kind: slot.kind,
+                codecs: vec![SlotCodec {
+                    codec: format.codec,
+                    pt: format.pt,
+                    rtx_pt: format.rtx_pt,
+                    clock_hz: format.clock_hz,
+                }],
+                ssrc: Ssrc(sources.media),
+                rtx_ssrc: format.rtx_pt.map(|_| Ssrc(sources.rtx)),
+            });
+        }
+        accepted(plan.answer.accept(offer, index, accept))?;
+    }
+    Ok(plan)
+}
+
+/// A choice of ours that the offer does not have would be a fault of ours; it is refused rather than trusted.
+fn accepted(result: Result<(), lyceum_session::sdp::AnswerError>) -> Result<(), Refused> {
+    result.map_err(|error| Refused {
+        code: Refusal::Internal,
+        message: format!("the offer could not be answered: {error}"),
+    })
+}
+
+/// Whether what the lines are said to be for fits the offer and the grants.
+fn check_intents(offer: &Offer, publish: &[PublishLine], slots: &[SlotLine], grants: &Grants) -> Result<(), Refused> {
+    if slots.len() > SLOTS_MAX {
+        return Err(Refused { code: Refusal::TooLarge, message: format!("more than {SLOTS_MAX} slots") });
+    }
+    if !slots.is_empty() && !grants.subscribe {
+        return Err(Refused { code: Refusal::NotAllowed, message: "the token does not allow to receive".into() });
+    }
+    let mut sources = BTreeSet::new();
+    let mut mids = BTreeSet::new();
+    for PublishLine { mid, source, .. } in publish {
+        if !grants.publish.contains(source) {
+            let message = format!("the token does not allow to publish {}", source_name(*source));
+            return Err(Refused { code: Refusal::NotAllowed, message });
+        }
+        if !sources.insert(*source) || !mids.insert(mid) {
+            return bad(format!("{} is published twice, or one line publishes twice", source_name(*source)));
+        }
+        let line = line_of(offer, mid, source.kind())?;
+        if !line.direction.sends() {
+            return bad(format!("m-line {mid} is to publish {} but does not send", source_name(*source)));
+        }
+    }
+    let mut mids = BTreeSet::new();
+    for SlotLine { mid, kind } in slots {
+        if !mids.insert(mid) {
+            return bad(format!("m-line {mid} is named as a slot twice"));
+        }
+        let line = line_of(offer, mid, slot_kind(*kind))?;
+        if !line.direction.receives() {
+            return bad(format!("m-line {mid} is to be a slot but does not receive"));
+        }
+    }
+    Ok(())
+}
+
+fn line_of<'a>(offer: &'a Offer, mid: &str, kind: id::Kind) -> Result<&'a MediaLine, Refused> {
+    let Some(line) = offer.lines.iter().find(|line| line.mid == mid) else {
+        return bad(format!("the offer has no m-line with mid {mid}"));
+    };
+    let fits = match kind {
+        id::Kind::Audio => line.kind == LineKind::Audio,
+        id::Kind::Video => line.kind == LineKind::Video,
+    };
+    if line.rejected || !fits {
+        return bad(format!("m-line {mid} is rejected or of another kind"));
+    }
+    Ok(line)
+}
+
+pub(crate) fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Microphone => "microphone",
+        Source::Camera => "camera",
+        Source::Screen => "screen",
+        Source::ScreenAudio => "screen_audio",
+    }
+}
+
+fn slot_kind(kind: SlotKind) -> id::Kind {
+    match kind {
+        SlotKind::Audio => id::Kind::Audio,
+        SlotKind::Video | SlotKind::Screen => id::Kind::Video,
+    }
+}
+
+/// The edge's direction on a line.
+fn direction(receives: bool, sends: bool) -> Direction {
+    match (sends, receives) {
+        (true, true) => Direction::SendRecv,
+        (true, false) => Direction::SendOnly,
+        (false, true) => Direction::RecvOnly,
+        (false, false) => Direction::Inactive,
+    }
+}
+
+/// The one media format of a line that the edge speaks, with its repairs.
+struct Format {
+    codec: Codec,
+    name: String,
+    pt: u8,
+    rtx_pt: Option<u8>,
+    clock_hz: u32,
+    feedback: Vec<String>,
+}
+
+impl Format {
+    fn of(line: &MediaLine) -> Option<Self> {
+        let (name, wanted): (_, &[&str]) = match line.kind {
+            LineKind::Audio => ("opus", &AUDIO_FEEDBACK),
+            LineKind::Video => ("VP8", &VIDEO_FEEDBACK),
+            LineKind::Data | LineKind::Other => return None,
+        };
+        let media = line.codecs.iter().find(|codec| codec.is(name))?;
+        let rtx = line.codecs.iter().find(|codec| codec.rtx_for() == Some(media.pt));
+        let feedback = wanted.iter().filter(|what| media.has_feedback(what)).map(|what| (*what).to_owned());
+        Some(Self {
+            codec: Codec::of(name),
+            name: name.to_owned(),
+            pt: media.pt,
+            rtx_pt: rtx.map(|codec| codec.pt),
+            clock_hz: media.clock,
+            feedback: feedback.collect(),
+        })
+    }
+
+    fn has(&self, feedback: &str) -> bool {
+        self.feedback.iter().any(|have| have == feedback)
+    }
+
+    fn accepted(&self) -> Vec<AcceptCodec> {
+        let fmtp = (self.codec == Codec::Opus).then(|| OPUS_FMTP.to_owned());
+        let media = AcceptCodec { pt: self.pt, feedback: self.feedback.clone(), fmtp };
+        let rtx = self.rtx_pt.map(|pt| AcceptCodec { pt, feedback: Vec::new(), fmtp: None });
+        std::iter::once(media).chain(rtx).collect()
+    }
+}
+
+fn no_codec(line: &MediaLine) -> String {
+    let wanted = if line.kind == LineKind::Audio { "opus" } else { "VP8" };
+    let mut offered: Vec<&str> = line.codecs.iter().map(|codec| codec.name.as_str()).collect();
+    offered.dedup();
+    format!("m-line {} must offer {wanted}; it offers {}", line.mid, offered.join(", "))
+}
+
+fn publishing(line: &MediaLine, intent: &PublishLine, format: &Format) -> Result<Publishing, Refused> {
+    let encodings = encodings(line);
+    if encodings.len() > ENCODINGS_MAX {
+        return bad(format!("m-line {} has more than {ENCODINGS_MAX} simulcast layers", line.mid));
+    }
+    let keyframe = match format.codec.kind() {
+        id::Kind::Audio => KeyFrameAsk::Never,
+        id::Kind::Video if format.has("nack pli") => KeyFrameAsk::Pli,
+        id::Kind::Video if format.has("ccm fir") => KeyFrameAsk::Fir,
+        id::Kind::Video => return bad(format!("m-line {} takes neither `nack pli` nor `ccm fir`", line.mid)),
+    };
+    Ok(Publishing {
+        source: intent.source,
+        mid: line.mid.clone(),
+        muted: intent.muted,
+        codec: format.name.clone(),
+        clock_hz: format.clock_hz,
+        payload_types: vec![PayloadType {
+            pt: format.pt,
+            rtx_pt: format.rtx_pt,
+            codec: format.codec,
+            clock_hz: format.clock_hz,
+        }],
+        encodings,
+        nack: format.has("nack"),
+        keyframe,
+    })
+}
+
+/// The encodings of a sending line, from the smallest: by rid, by a SIM group, or one.
+fn encodings(line: &MediaLine) -> Vec<Encoding> {
+    let repairs = |ssrc: u32| {
+        let pair = line.groups.iter().find(|g| g.semantics == "FID" && g.ssrcs.first() == Some(&ssrc));
+        pair.and_then(|g| g.ssrcs.get(1)).copied().map(Ssrc)
+    };
+    let mut rids: Vec<&str> = line.rids.iter().filter(|rid| rid.send).map(|rid| rid.id.as_str()).collect();
+    if !rids.is_empty() {
+        let all = rids.clone();
+        rids.sort_by_key(|rid| usual_place(rid, &all));
+        let encoding = |(n, rid): (usize, &&str)| Encoding {
+            spatial: n as u8,
+            rid: Some((*rid).to_owned()),
+            ssrc: None,
+            rtx_ssrc: None,
+        };
+        return rids.iter().enumerate().map(encoding).collect();
+    }
+    let simulcast = line.groups.iter().find(|g| g.semantics == "SIM").map(|g| g.ssrcs.clone());
+    let grouped = line.groups.iter().find(|g| g.semantics == "FID").and_then(|g| g.ssrcs.first());
+    let first = grouped.copied().or_else(|| line.ssrcs.first().map(|s| s.ssrc));
+    let ssrcs = simulcast.unwrap_or_else(|| first.into_iter().collect());
+    if ssrcs.is_empty() {
+        return vec![Encoding::default()];
+    }
+    let encoding = |(n, ssrc): (usize, &u32)| Encoding {
+        spatial: n as u8,
+        rid: None,
+        ssrc: Some(Ssrc(*ssrc)),
+        rtx_ssrc: repairs(*ssrc),
+    };
+    ssrcs.iter().enumerate().map(encoding).collect()
+}
+
+/// Where a rid of the usual names stands among its like: quarter < half < full, or low < medium < high. Others keep
+/// the offer's order. What is measured later has the last word.
+fn usual_place(rid: &str, all: &[&str]) -> usize {
+    let quarters = all.contains(&"q") || all.contains(&"f");
+    match rid {
+        "h" if !quarters => 2,
+        "h" | "m" | "mid" => 1,
+        "f" | "hi" | "high" => 2,
+        _ => 0,
+    }
+}
+
+/// Ids of the extensions the edge understands, over all lines: the first line that names one decides (RFC 8843 §9.2).
+fn extensions_of(offer: &Offer) -> ext::Map {
+    let mut map = ext::Map::new();
+    let lines = || offer.lines.iter().filter(|line| !line.rejected);
+    for kind in EXTENSIONS {
+        if let Some(extension) = lines().flat_map(|line| &line.extensions).find(|e| Kind::of_uri(&e.uri) == Some(kind))
+        {
+            map.set(extension.id, kind);
+        }
+    }
+    map
+}
+
+/// Extensions of one line that are accepted: those we understand, under the id the whole bundle uses.
+fn accepted_extensions(line: &MediaLine, chosen: &ext::Map) -> Vec<u8> {
+    let fits = |e: &&Extension| chosen.kind(e.id).is_some() && chosen.kind(e.id) == Kind::of_uri(&e.uri);
+    line.extensions.iter().filter(fits).map(|e| e.id).collect()
+}

@@ -1,0 +1,307 @@
+//! One room on this shard: its hop, its participants here, and what they are told together.
+
+use crate::door::Event;
+use crate::drops::Departure;
+use crate::peer::{Peer, Way, subscribe};
+use crate::shard::{Alarm, Shard};
+use crate::signal::roster::{Delta, ROSTER_EVERY};
+use lyceum_media::TrackId;
+use lyceum_relay_core::hop::{self, Hop, Output};
+use lyceum_wire::api::RoomMap;
+use lyceum_wire::id::{Kind, ParticipantId, RoomId, TrackName};
+use lyceum_wire::signal::{self, EdgeSays, Participant, Path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+/// One room on this shard.
+pub(crate) struct Room {
+    pub(crate) id: RoomId,
+    pub(crate) hop: Hop,
+    /// Peers in it, by their place.
+    pub(crate) members: BTreeSet<u32>,
+    /// Whose the local tracks are.
+    pub(crate) publishers: BTreeMap<TrackId, u32>,
+    /// Who speaks, loudest first.
+    speakers: Vec<ParticipantId>,
+    delta: Delta,
+    delta_at: Option<Instant>,
+    /// Nobody is left: it ends then.
+    ends_at: Option<Instant>,
+    /// This node's own entry in paths.
+    here: signal::Hop,
+    /// Waits to be looked at in this turn.
+    pub(crate) dirty: bool,
+}
+
+impl Room {
+    fn new(id: RoomId, hop: Hop, here: signal::Hop) -> Self {
+        Self {
+            id,
+            hop,
+            members: BTreeSet::new(),
+            publishers: BTreeMap::new(),
+            speakers: Vec::new(),
+            delta: Delta::default(),
+            delta_at: None,
+            ends_at: None,
+            here,
+            dirty: false,
+        }
+    }
+
+    /// A participant of this node came, or changed.
+    pub(crate) fn came(&mut self, participant: Participant, now: Instant) {
+        self.hop.join(participant.clone());
+        self.delta.came(participant);
+        self.delta_at.get_or_insert(now + ROSTER_EVERY);
+    }
+
+    /// A participant of this node left.
+    fn left(&mut self, participant: &ParticipantId, now: Instant) {
+        self.hop.leave(participant);
+        self.delta.left(participant.clone());
+        self.delta_at.get_or_insert(now + ROSTER_EVERY);
+    }
+
+    /// Everybody, for a newcomer.
+    pub(crate) fn whole_roster(&self) -> EdgeSays {
+        let present: Vec<Participant> = self.hop.roster().cloned().collect();
+        let total = present.len() as u32;
+        EdgeSays::Roster { present, gone: Vec::new(), total }
+    }
+
+    /// The way of everybody's tracks, for a newcomer.
+    pub(crate) fn all_paths(&self) -> Option<EdgeSays> {
+        let local = |p: &&Participant| p.edge == self.here.node && !p.publishes.is_empty();
+        let mut paths: Vec<Path> = self.hop.roster().filter(local).map(|p| self.local_path(p.id.clone())).collect();
+        paths.extend(self.hop.paths());
+        (!paths.is_empty()).then_some(EdgeSays::Paths { paths })
+    }
+
+    /// The path of what is published at this very edge.
+    fn local_path(&self, participant: ParticipantId) -> Path {
+        Path { participant, hops: vec![self.here.clone()], latency_ms: 0.0 }
+    }
+
+    /// The pictures of the room in the order in which a player shall see them.
+    pub(crate) fn program(&self) -> Vec<TrackName> {
+        let publications = self.hop.roster().flat_map(|participant| {
+            let shown = participant.publishes.iter().filter(|p| !p.muted && p.source.kind() == Kind::Video);
+            shown.map(|p| TrackName { participant: participant.id.clone(), source: p.source })
+        });
+        subscribe::program(publications, &self.speakers)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [self.hop.deadline(), self.delta_at, self.ends_at].into_iter().flatten().min()
+    }
+}
+
+impl Shard {
+    /// The room's place; made when it is not here yet. `None`: no more rooms fit.
+    pub(crate) fn room_for(&mut self, id: &RoomId, now: Instant) -> Option<u32> {
+        if let Some(place) = self.room_by_id.get(id) {
+            return Some(*place);
+        }
+        if self.rooms.len() >= crate::config::ROOMS_MAX {
+            return None;
+        }
+        let place = self.rooms.next_key();
+        let config = hop::Config {
+            room: id.clone(),
+            node: self.config.node.clone(),
+            region: self.config.region.clone(),
+            shard: self.config.shard,
+            slot: place as u16,
+            transit: hop::Transit::Never,
+        };
+        let mut hop = Hop::new(config, now);
+        for (node, link) in &self.links {
+            hop.link_up(node, &link.region, link.rtt, link.datagram_bytes_max, now);
+        }
+        let here = signal::Hop { node: self.config.node.clone(), region: self.config.region.clone() };
+        self.rooms.insert(Room::new(id.clone(), hop, here));
+        self.room_by_id.insert(id.clone(), place);
+        self.room_by_key.insert(id.key(), place);
+        self.events.push_back(Event::RoomWanted { room: id.clone() });
+        Some(place)
+    }
+
+    /// A peer is in the room from now on.
+    pub(crate) fn enter_room(&mut self, place: u32, index: u32, now: Instant) {
+        let Self { peers, rooms, .. } = self;
+        let (Some(room), Some(peer)) = (rooms.get_mut(place), peers.get(index)) else { return };
+        room.members.insert(index);
+        room.ends_at = None;
+        if peer.is_seen() {
+            room.came(peer.participant.clone(), now);
+        }
+        self.count_room(place);
+        self.touch_room(place);
+    }
+
+    /// A peer's tracks and downlink are out of the room already; now it is.
+    pub(crate) fn leave_room(&mut self, place: u32, index: u32, peer: &Peer, now: Instant) {
+        let linger = self.config.linger;
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        if !room.members.remove(&index) {
+            return;
+        }
+        if peer.is_seen() {
+            room.left(&peer.participant.id, now);
+        }
+        if room.members.is_empty() {
+            room.ends_at = Some(now + linger);
+        }
+        self.count_room(place);
+        self.touch_room(place);
+    }
+
+    fn count_room(&mut self, place: u32) {
+        if let Some(room) = self.rooms.get(place) {
+            let participants = room.members.len() as u32;
+            self.events.push_back(Event::RoomCount { room: room.id.clone(), participants });
+        }
+    }
+
+    /// The control plane says who hosts a room.
+    pub(crate) fn mapped(&mut self, map: &RoomMap, now: Instant) {
+        let Some(place) = self.room_by_id.get(&map.room).copied() else {
+            // The room ended here while the answer was under way, or the control plane remembers what is gone.
+            if map.nodes.iter().any(|address| address.node == self.config.node) {
+                self.events.push_back(Event::RoomEmpty { room: map.room.clone() });
+            }
+            return;
+        };
+        if let Some(room) = self.rooms.get_mut(place) {
+            room.hop.map(map, &mut self.downlinks, now);
+            self.touch_room(place);
+        }
+    }
+
+    /// Timers of the room.
+    pub(crate) fn room_timeout(&mut self, place: u32, now: Instant) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        if room.hop.deadline().is_some_and(|at| at <= now) {
+            room.hop.handle_timeout(&mut self.downlinks, now);
+        }
+        if room.ends_at.is_some_and(|at| at <= now) {
+            return self.end_room(place, now);
+        }
+        if room.delta_at.is_some_and(|at| at <= now) {
+            room.delta_at = None;
+            if !room.delta.is_empty() {
+                let total = room.hop.roster().count() as u32;
+                let delta = room.delta.take(total);
+                self.tell_all(place, &delta);
+                self.direct_all(place, now);
+            }
+        }
+        self.touch_room(place);
+    }
+
+    /// Nobody is left in it: it goes, whole.
+    pub(crate) fn end_room(&mut self, place: u32, now: Instant) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        room.hop.close(&mut self.downlinks, now);
+        self.settle_room(place, now);
+        let Some(room) = self.rooms.remove(place) else { return };
+        let live = room.hop.room.live();
+        if live != lyceum_media::room::Live::default() {
+            tracing::error!(?live, "a room that ended was not empty");
+        }
+        self.room_by_id.remove(&room.id);
+        self.room_by_key.remove(&room.id.key());
+        self.timers.set(Alarm::Room(place), None);
+        self.past.take(&room.hop);
+        self.events.push_back(Event::RoomEmpty { room: room.id });
+    }
+
+    /// Does what the hop wants done, until it wants nothing more.
+    pub(crate) fn settle_room(&mut self, place: u32, now: Instant) {
+        while let Some(output) = self.rooms.get_mut(place).and_then(|room| room.hop.poll(now)) {
+            match output {
+                Output::Message { node, message } => self.events.push_back(Event::LinkSend { node, message }),
+                Output::Datagrams { node, datagrams } => {
+                    self.events.push_back(Event::LinkDatagrams { node, datagrams });
+                }
+                Output::Connect(address) => self.events.push_back(Event::Connect { address }),
+                Output::Roster { present, gone } => self.remote_roster(place, present, gone, now),
+                Output::Posted(message) => self.tell_all(place, &EdgeSays::Message { message }),
+                Output::Paths(paths) => self.tell_all(place, &EdgeSays::Paths { paths }),
+                Output::Room(event) => self.media_event(place, event, now),
+            }
+        }
+        let deadline = self.rooms.get(place).and_then(Room::deadline);
+        self.timers.set(Alarm::Room(place), deadline);
+    }
+
+    fn remote_roster(&mut self, place: u32, present: Vec<Participant>, gone: Vec<ParticipantId>, now: Instant) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        present.into_iter().for_each(|participant| room.delta.came(participant));
+        gone.into_iter().for_each(|participant| room.delta.left(participant));
+        room.delta_at.get_or_insert(now + ROSTER_EVERY);
+    }
+
+    fn media_event(&mut self, place: u32, event: lyceum_media::Event, now: Instant) {
+        use lyceum_media::Event as Media;
+        let publisher = |shard: &Self, track| shard.rooms.get(place)?.publishers.get(&track).copied();
+        match event {
+            Media::Demand { track, spatial, temporal } => {
+                if let Some(index) = publisher(self, track) {
+                    self.demand_changed(index, track, spatial, temporal.is_some(), now);
+                }
+            }
+            Media::KeyFrame { track, spatial } => {
+                if let Some(index) = publisher(self, track) {
+                    self.key_frame_needed(index, track, spatial, now);
+                }
+            }
+            Media::Layers { track, layers } => {
+                if let Some(index) = publisher(self, track) {
+                    self.layers_measured(index, track, layers, now);
+                }
+            }
+            Media::Slots { downlink, assigned } => {
+                let Some(index) = self.peer_by_downlink.get(&downlink).copied() else { return };
+                let assigned =
+                    assigned.into_iter().map(|a| signal::SlotAssignment { mid: a.mid, track: a.track }).collect();
+                self.say(index, EdgeSays::Slots { assigned });
+            }
+            Media::Speakers { active } => {
+                if let Some(room) = self.rooms.get_mut(place) {
+                    room.speakers.clone_from(&active);
+                }
+                self.tell_all(place, &EdgeSays::Speakers { active });
+                self.direct_all(place, now);
+            }
+        }
+    }
+
+    /// What somebody publishes at this edge comes by the shortest of all paths.
+    pub(crate) fn tell_local_path(&mut self, place: u32, participant: ParticipantId) {
+        let Some(room) = self.rooms.get(place) else { return };
+        let paths = vec![room.local_path(participant)];
+        self.tell_all(place, &EdgeSays::Paths { paths });
+    }
+
+    /// Says the same to everybody in the room.
+    pub(crate) fn tell_all(&mut self, place: u32, body: &EdgeSays) {
+        let Self { peers, rooms, events, .. } = self;
+        let Some(room) = rooms.get(place) else { return };
+        for index in &room.members {
+            if let Some(Peer { way: Way::Socket(conversation), .. }) = peers.get_mut(*index) {
+                conversation.say(body.clone(), events);
+            }
+        }
+    }
+
+    /// Ends one participant's session.
+    pub(crate) fn kick(&mut self, room: &RoomId, participant: &ParticipantId, message: String, now: Instant) {
+        let Some(room) = self.room_by_id.get(room).and_then(|place| self.rooms.get(*place)) else { return };
+        let is_meant = |index: &&u32| self.peers.get(**index).is_some_and(|peer| peer.participant.id == *participant);
+        if let Some(index) = room.members.iter().find(is_meant).copied() {
+            self.bid_farewell(index, message, false, Departure::Kicked, now);
+        }
+    }
+}

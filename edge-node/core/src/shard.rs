@@ -1,0 +1,554 @@
+//! The shard: what one thread of an edge turns.
+//!
+//! ```text
+//!   handle(Datagram)  demux → peer → uplink → room.forward → downlinks          nothing is sent yet
+//!   handle(Command)   sessions, rooms, links
+//!   handle(Tick)      timers that are due
+//!   flush             peers and rooms that were touched are settled, then everything leaves in batches
+//!   poll              events
+//! ```
+//!
+//! A turn looks only at what it touched: an idle peer costs an entry in the timer table and nothing else.
+
+use crate::config::Config;
+use crate::demux::Pairs;
+use crate::door::{Command, Entry, Event, Secret, SocketId};
+use crate::draw;
+use crate::drops::{Departure, Departures, DoorDrop, DoorDrops, Refusals};
+use crate::peer::{Peer, Way};
+use crate::room::Room;
+use crate::slab::Slab;
+use crate::stats::{LinkStats, Past};
+use crate::timer::Timers;
+use bytes::Bytes;
+use lyceum_media::{DownlinkId, Downlinks};
+use lyceum_relay_core::link::FromLink;
+use lyceum_relay_core::machine::{Culprit, Datagram, Ecn, Input, Machine, Transmit, Wire};
+use lyceum_relay_core::route;
+use lyceum_session::Pair;
+use lyceum_wire::demux::Class;
+use lyceum_wire::id::{NodeId, Region, RoomId};
+use lyceum_wire::signal::Participant;
+use lyceum_wire::stun;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Whose alarm it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Alarm {
+    Peer(u32),
+    Room(u32),
+    Downlinks,
+}
+
+/// What the shard is working on, noted before each step so that a panic can be laid at somebody's door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Peer(u32),
+    Room(u32),
+    /// Removing a room failed half way: what is left of it is dropped without a word.
+    Ruin(u32),
+}
+
+/// A link to another node, as far as a shard has to know it.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkState {
+    pub(crate) region: Region,
+    pub(crate) rtt: Duration,
+    pub(crate) datagram_bytes_max: usize,
+}
+
+impl LinkState {
+    pub(crate) fn stats(&self) -> LinkStats {
+        LinkStats { up: true, rtt_ms: self.rtt.as_secs_f64() * 1_000.0 }
+    }
+}
+
+/// One shard of an edge. See the module.
+pub struct Shard {
+    pub(crate) config: Config,
+    pub(crate) peers: Slab<Peer>,
+    pub(crate) rooms: Slab<Room>,
+    pub(crate) downlinks: Downlinks,
+    pub(crate) pairs: Pairs,
+    pub(crate) peer_by_downlink: HashMap<DownlinkId, u32>,
+    pub(crate) room_by_id: BTreeMap<RoomId, u32>,
+    pub(crate) room_by_key: BTreeMap<u64, u32>,
+    pub(crate) by_socket: BTreeMap<SocketId, u32>,
+    pub(crate) by_secret: BTreeMap<Secret, u32>,
+    pub(crate) links: BTreeMap<NodeId, LinkState>,
+    pub(crate) timers: Timers<Alarm>,
+    dirty_peers: Vec<u32>,
+    dirty_rooms: Vec<u32>,
+    pub(crate) events: VecDeque<Event>,
+    /// STUN and DTLS that wait for the flush.
+    pub(crate) outbox: Vec<(Pair, Bytes)>,
+    /// Where feedback is written before it is sealed.
+    pub(crate) rtcp: Vec<u8>,
+    /// When it was made: the zero of all sender reports.
+    pub(crate) born: Instant,
+    wall: (Instant, u64),
+    working: Option<Work>,
+    pub(crate) drops: DoorDrops,
+    pub(crate) departures: Departures,
+    pub(crate) refusals: Refusals,
+    pub(crate) past: Past,
+    pub(crate) traffic: Traffic,
+    pub(crate) key_frame_requests: u64,
+    pub(crate) nacks_sent: u64,
+    pub(crate) evictions: u64,
+}
+
+/// What passed the socket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    pub(crate) datagrams_in: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) datagrams_out: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Shard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(config: Config, now: Instant) -> Self {
+        let wall = (now, config.unix_ms);
+        Self {
+            config,
+            peers: Slab::new(),
+            rooms: Slab::new(),
+            downlinks: Downlinks::new(),
+            pairs: Pairs::default(),
+            peer_by_downlink: HashMap::new(),
+            room_by_id: BTreeMap::new(),
+            room_by_key: BTreeMap::new(),
+            by_socket: BTreeMap::new(),
+            by_secret: BTreeMap::new(),
+            links: BTreeMap::new(),
+            timers: Timers::new(),
+            dirty_peers: Vec::new(),
+            dirty_rooms: Vec::new(),
+            events: VecDeque::new(),
+            outbox: Vec::new(),
+            rtcp: Vec::new(),
+            born: now,
+            wall,
+            working: None,
+            drops: DoorDrops::default(),
+            departures: Departures::default(),
+            refusals: Refusals::default(),
+            past: Past::default(),
+            traffic: Traffic::default(),
+            key_frame_requests: 0,
+            nacks_sent: 0,
+            evictions: 0,
+        }
+    }
+
+    // ── The world said ──────────────────────────────────────────────────────────────────────────────────────────
+
+    fn datagram(&mut self, datagram: Datagram<'_>, now: Instant) {
+        let Datagram { from, to, bytes, .. } = datagram;
+        self.traffic.datagrams_in += 1;
+        self.traffic.bytes_in += bytes.len() as u64;
+        self.demux(Pair { local: to, remote: from }, bytes, now);
+    }
+
+    /// Whose is it? Also for what TURN unwrapped: then `pair.remote` is the relayed address.
+    fn demux(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
+        match Class::of(bytes) {
+            Some(Class::Rtp | Class::Rtcp) => match self.pairs.peer(pair) {
+                Some(index) => {
+                    self.working = Some(Work::Peer(index));
+                    self.media_datagram(index, bytes, now);
+                }
+                None => self.drops.count(DoorDrop::MediaUnknown),
+            },
+            Some(Class::Dtls) => match self.pairs.peer(pair) {
+                Some(index) => {
+                    self.working = Some(Work::Peer(index));
+                    self.session_datagram(index, pair, bytes, now);
+                }
+                None => self.drops.count(DoorDrop::DtlsUnknown),
+            },
+            Some(Class::Stun) => self.stun(pair, bytes, now),
+            Some(Class::Channel) => self.drops.count(DoorDrop::TurnOff),
+            None => self.drops.count(DoorDrop::Noise),
+        }
+        self.working = None;
+    }
+
+    fn stun(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
+        let Ok(message) = stun::Message::parse(bytes) else {
+            return self.drops.count(DoorDrop::StunMalformed);
+        };
+        let is_check = message.method == stun::Method::BINDING && message.class == stun::Class::Request;
+        let index = match message.find(stun::Kind::USERNAME) {
+            Some(user) if is_check => match self.peer_by_user(user.value) {
+                Some(index) => index,
+                None => return self.drops.count(DoorDrop::UnknownUfrag),
+            },
+            _ if message.method == stun::Method::BINDING && !is_check => match self.pairs.peer(pair) {
+                Some(index) => index,
+                None => return self.drops.count(DoorDrop::StunUnasked),
+            },
+            _ => return self.drops.count(DoorDrop::TurnOff),
+        };
+        self.working = Some(Work::Peer(index));
+        self.session_datagram(index, pair, bytes, now);
+    }
+
+    /// The peer a check's user name (`ours:theirs`, RFC 8445 §7.2.2) names. The session verifies it.
+    fn peer_by_user(&self, user: &[u8]) -> Option<u32> {
+        let ours = user.split(|byte| *byte == b':').next()?;
+        let ours = std::str::from_utf8(ours).ok()?;
+        let index = draw::peer_of(ours)?;
+        let media = self.peers.get(index)?.media.as_ref()?;
+        media.session.local_ufrags().contains(&ours).then_some(index)
+    }
+
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Open { socket, entry } => self.open(socket, *entry, now),
+            Command::Resume { socket, secret, seen } => self.resume(socket, &secret, seen, now),
+            Command::Said { socket, message } => {
+                self.working = self.by_socket.get(&socket).copied().map(Work::Peer);
+                self.said(socket, *message, now);
+            }
+            Command::Garbled { socket, code, message } => self.garbled(socket, code, message, now),
+            Command::SocketLost { socket } => self.socket_lost(socket, now),
+            Command::Whip { request, entry, sdp } => self.whip(request, *entry, &sdp, now),
+            Command::Whep { request, entry, sdp } => self.whep(request, *entry, &sdp, now),
+            Command::HttpPatch { request, resource, fragment } => {
+                self.http_patch(request, &resource, &fragment, now);
+            }
+            Command::HttpDelete { request, resource } => self.http_delete(request, &resource, now),
+            Command::RoomMap(map) => self.mapped(&map, now),
+            Command::Link(from_link) => self.link(from_link, now),
+            Command::Kick { room, participant, message } => self.kick(&room, &participant, message, now),
+            Command::Shutdown { message } => self.shut_down(&message, now),
+            Command::TurnSecret(_) => {}
+            Command::WallClock { unix_ms } => self.wall = (now, unix_ms),
+            Command::Stats { request } => {
+                let stats = Box::new(self.stats());
+                self.events.push_back(Event::Stats { request, stats });
+            }
+        }
+        self.working = None;
+    }
+
+    fn link(&mut self, said: FromLink, now: Instant) {
+        match said {
+            FromLink::Up { node, region, rtt, datagram_bytes_max } => {
+                let link = LinkState { region: region.clone(), rtt, datagram_bytes_max };
+                self.links.insert(node.clone(), link);
+                self.each_hop(|hop, _| hop.link_up(&node, &region, rtt, datagram_bytes_max, now));
+            }
+            FromLink::Quality { node, rtt, datagram_bytes_max } => {
+                if let Some(link) = self.links.get_mut(&node) {
+                    link.rtt = rtt;
+                    link.datagram_bytes_max = datagram_bytes_max;
+                    self.each_hop(|hop, _| hop.link_quality(&node, rtt, datagram_bytes_max, now));
+                }
+            }
+            FromLink::Down { node } => {
+                self.links.remove(&node);
+                self.each_hop(|hop, downlinks| hop.link_down(&node, downlinks, now));
+            }
+            FromLink::Message { node, message } => {
+                let place = route::room(&message).and_then(|room| self.room_by_id.get(room).copied());
+                let Some((place, room)) = place.and_then(|place| Some((place, self.rooms.get_mut(place)?))) else {
+                    return self.drops.count(DoorDrop::LinkUnknownRoom);
+                };
+                self.working = Some(Work::Room(place));
+                room.hop.message(&node, *message, &mut self.downlinks, now);
+                self.touch_room(place);
+            }
+            FromLink::Datagrams { node, datagrams } => {
+                for datagram in &datagrams {
+                    self.link_datagram(&node, datagram, now);
+                }
+            }
+        }
+    }
+
+    fn link_datagram(&mut self, node: &NodeId, datagram: &Bytes, now: Instant) {
+        let place = match route::destination(datagram) {
+            Some(route::To::Alias(alias)) => Some(u32::from(route::slot(alias))),
+            Some(route::To::Room(key)) => self.room_by_key.get(&key).copied(),
+            None => None,
+        };
+        let Some((place, room)) = place.and_then(|place| Some((place, self.rooms.get_mut(place)?))) else {
+            return self.drops.count(DoorDrop::LinkUnknownRoom);
+        };
+        self.working = Some(Work::Room(place));
+        room.hop.datagram(node, datagram, &mut self.downlinks, now);
+        self.touch_room(place);
+    }
+
+    fn each_hop(&mut self, mut tell: impl FnMut(&mut lyceum_relay_core::hop::Hop, &mut Downlinks)) {
+        for place in self.rooms.keys() {
+            if let Some(room) = self.rooms.get_mut(place) {
+                self.working = Some(Work::Room(place));
+                tell(&mut room.hop, &mut self.downlinks);
+                self.touch_room(place);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        while let Some(alarm) = self.timers.pop(now) {
+            match alarm {
+                Alarm::Peer(index) => {
+                    self.working = Some(Work::Peer(index));
+                    self.peer_timeout(index, now);
+                }
+                Alarm::Room(place) => {
+                    self.working = Some(Work::Room(place));
+                    self.room_timeout(place, now);
+                }
+                Alarm::Downlinks => self.downlinks.handle_timeout(now),
+            }
+        }
+        self.working = None;
+    }
+
+    // ── The owner said ──────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Somebody comes in.
+    pub(crate) fn enter(&mut self, entry: Entry, way: Way, now: Instant) -> Result<u32, &'static str> {
+        if self.peers.len() >= self.config.participants_max {
+            return Err("this edge takes no more participants");
+        }
+        if self.by_secret.contains_key(&entry.secret) {
+            return Err("the session is there already");
+        }
+        let Entry { secret, participant, claims, seed } = entry;
+        let place = self.room_for(&claims.room, now).ok_or("this edge takes no more rooms")?;
+        let participant = Participant {
+            id: participant,
+            identity: claims.sub,
+            name: claims.name,
+            edge: self.config.node.clone(),
+            region: self.config.region.clone(),
+            publishes: Vec::new(),
+        };
+        let index = self.peers.insert(Peer {
+            participant,
+            grants: claims.grants,
+            room: place,
+            secret: secret.clone(),
+            way,
+            draw: draw::Draw::new(seed),
+            media: None,
+            view: None,
+            dirty: false,
+        });
+        self.by_secret.insert(secret, index);
+        self.enter_room(place, index, now);
+        self.touch_peer(index);
+        Ok(index)
+    }
+
+    /// Somebody is gone: everything of it goes, and the others are told.
+    pub(crate) fn remove(&mut self, index: u32, departure: Departure, now: Instant) {
+        if self.peers.get(index).is_none() {
+            return;
+        }
+        self.unpublish_all(index, now);
+        let Some(mut peer) = self.peers.remove(index) else { return };
+        self.departures.count(departure);
+        self.by_secret.remove(&peer.secret);
+        self.timers.set(Alarm::Peer(index), None);
+        if let Some(socket) = peer.conversation().and_then(|conversation| conversation.socket()) {
+            self.by_socket.remove(&socket);
+            self.events.push_back(Event::CloseSocket { socket });
+        }
+        if let Some(mut media) = peer.media.take() {
+            media.close(&mut self.outbox, now);
+            for pair in &media.pairs {
+                self.pairs.forget(*pair, index);
+            }
+            if let Some(room) = self.rooms.get_mut(peer.room) {
+                room.hop.room.leave(media.downlink, &mut self.downlinks, now);
+            }
+            self.past.take_media(&media, &self.downlinks);
+            self.peer_by_downlink.remove(&media.downlink);
+            self.downlinks.remove(media.downlink);
+        }
+        self.leave_room(peer.room, index, &peer, now);
+    }
+
+    fn shut_down(&mut self, message: &str, now: Instant) {
+        for index in self.peers.keys() {
+            self.bid_farewell(index, message.to_owned(), true, Departure::Shutdown, now);
+        }
+        for place in self.rooms.keys() {
+            self.end_room(place, now);
+        }
+    }
+
+    /// A step panicked: whatever it was about is removed. When even that panics, it is removed without being asked.
+    fn evict(&mut self, culprit: Culprit, now: Instant) {
+        let work = self.working.take().or_else(|| match culprit {
+            Culprit::Datagram { from, to } => self.pairs.peer(Pair { local: to, remote: from }).map(Work::Peer),
+            Culprit::Own => None,
+        });
+        self.evictions += 1;
+        tracing::error!(?work, "a step panicked; what it was about is removed");
+        match work {
+            Some(Work::Peer(index)) => {
+                self.working = self.peers.get(index).map(|peer| Work::Room(peer.room));
+                let sentence = "something went wrong here; join again".to_owned();
+                self.bid_farewell(index, sentence, true, Departure::Evicted, now);
+            }
+            Some(Work::Room(place)) => {
+                self.working = Some(Work::Ruin(place));
+                let members = self.rooms.get(place).map(|room| room.members.clone()).unwrap_or_default();
+                for index in members {
+                    let sentence = "something went wrong in this room; join again".to_owned();
+                    self.bid_farewell(index, sentence, true, Departure::Evicted, now);
+                }
+                self.end_room(place, now);
+            }
+            Some(Work::Ruin(place)) => self.clear_ruin(place),
+            None => {}
+        }
+        self.working = None;
+    }
+
+    /// Drops a room and its peers without calling anything of theirs.
+    fn clear_ruin(&mut self, place: u32) {
+        if let Some(room) = self.rooms.remove(place) {
+            self.room_by_id.remove(&room.id);
+            self.room_by_key.remove(&room.id.key());
+            self.timers.set(Alarm::Room(place), None);
+            self.events.push_back(Event::RoomEmpty { room: room.id.clone() });
+        }
+        for index in self.peers.keys() {
+            if self.peers.get(index).is_none_or(|peer| peer.room != place) {
+                continue;
+            }
+            let Some(mut peer) = self.peers.remove(index) else { continue };
+            self.departures.count(Departure::Evicted);
+            self.by_secret.remove(&peer.secret);
+            self.timers.set(Alarm::Peer(index), None);
+            if let Some(socket) = peer.conversation().and_then(|conversation| conversation.socket()) {
+                self.by_socket.remove(&socket);
+                self.events.push_back(Event::CloseSocket { socket });
+            }
+            if let Some(media) = peer.media.take() {
+                media.pairs.iter().for_each(|pair| self.pairs.forget(*pair, index));
+                self.peer_by_downlink.remove(&media.downlink);
+                self.downlinks.remove(media.downlink);
+            }
+        }
+    }
+
+    // ── Turning ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// The peer is to be looked at before this turn ends.
+    pub(crate) fn touch_peer(&mut self, index: u32) {
+        if let Some(peer) = self.peers.get_mut(index)
+            && !peer.dirty
+        {
+            peer.dirty = true;
+            self.dirty_peers.push(index);
+        }
+    }
+
+    /// The room is to be looked at before this turn ends.
+    pub(crate) fn touch_room(&mut self, place: u32) {
+        if let Some(room) = self.rooms.get_mut(place)
+            && !room.dirty
+        {
+            room.dirty = true;
+            self.dirty_rooms.push(place);
+        }
+    }
+
+    /// Looks at everything that was touched, until nothing is.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(place) = self.dirty_rooms.pop() {
+                if let Some(room) = self.rooms.get_mut(place) {
+                    room.dirty = false;
+                    self.working = Some(Work::Room(place));
+                    self.settle_room(place, now);
+                }
+            } else if let Some(index) = self.dirty_peers.pop() {
+                if let Some(peer) = self.peers.get_mut(index) {
+                    peer.dirty = false;
+                    self.working = Some(Work::Peer(index));
+                    self.settle_peer(index, now);
+                }
+            } else {
+                break;
+            }
+        }
+        self.working = None;
+        self.timers.set(Alarm::Downlinks, self.downlinks.deadline());
+    }
+
+    fn send(&mut self, wire: &mut dyn Wire, pair: Pair, bytes: &[u8]) {
+        self.traffic.datagrams_out += 1;
+        self.traffic.bytes_out += bytes.len() as u64;
+        wire.send(transmit(pair.remote, pair.local, bytes, bytes.len()));
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
+        let (at, unix_ms) = self.wall;
+        unix_ms + now.saturating_duration_since(at).as_millis() as u64
+    }
+}
+
+fn transmit(to: SocketAddr, from: SocketAddr, bytes: &[u8], segment: usize) -> Transmit<'_> {
+    let from = Some(from.ip()).filter(|ip| !ip.is_unspecified());
+    Transmit { to, from, ecn: Ecn::NotCapable, segment, bytes }
+}
+
+impl Machine for Shard {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle(&mut self, input: Input<'_, Command>, now: Instant) {
+        match input {
+            Input::Datagram(datagram) => self.datagram(datagram, now),
+            Input::Command(command) => self.command(command, now),
+            Input::Tick => self.tick(now),
+            Input::Panicked(culprit) => self.evict(culprit, now),
+        }
+    }
+
+    fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
+        self.settle(now);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for (pair, bytes) in outbox.drain(..) {
+            self.send(wire, pair, &bytes);
+        }
+        self.outbox = outbox;
+        let Self { downlinks, peers, peer_by_downlink, traffic, .. } = self;
+        downlinks.flush(|batch| {
+            let peer = peer_by_downlink.get(&batch.downlink).and_then(|index| peers.get(*index));
+            let selected = peer.and_then(|peer| peer.media.as_ref()).and_then(|media| media.selected);
+            let Some(pair) = selected else { return };
+            traffic.datagrams_out += batch.bytes.len().div_ceil(batch.segment_size.max(1)) as u64;
+            traffic.bytes_out += batch.bytes.len() as u64;
+            wire.send(transmit(batch.to, pair.local, batch.bytes, batch.segment_size));
+        });
+    }
+
+    fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn may_drop(event: &Event) -> bool {
+        matches!(event, Event::LinkDatagrams { .. })
+    }
+}
