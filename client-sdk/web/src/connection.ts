@@ -98,7 +98,7 @@ export class Connection extends Emitter<ConnectionEvents> {
       (best, source) => (best && best.timestamp >= source.timestamp ? best : source),
       undefined,
     );
-    return newest && newest.source === csrcOf(name.participant);
+    return newest ? newest.source === csrcOf(name.participant) : undefined;
   }
 
   close(): void {

@@ -1,6 +1,15 @@
 /** The control plane, as a client sees it (docs/protocol/api.md). */
 import { LyceumError, type Failure } from './errors';
-import type { JoinRequest, Placement, Problem, Region, TokenAnswer, TokenRequest } from './generated';
+import type {
+  JoinRequest,
+  Placement,
+  Problem,
+  Region,
+  RegionInfo,
+  Regions,
+  TokenAnswer,
+  TokenRequest,
+} from './generated';
 
 /** An answer takes at most this long, or it does not come. */
 export const ANSWER_TIMEOUT_MS = 8_000;
@@ -11,12 +20,6 @@ export const PROBE_TIMEOUT_MS = 1_500;
 /** Edges measured in each region. */
 export const PROBES_PER_REGION = 2;
 
-/** One region and what to measure the way to it with. */
-export interface RegionInfo {
-  region: Region;
-  edges: { node: string; probe_url: string }[];
-}
-
 /** The control plane at one address. */
 export class ControlPlane {
   readonly #base: string;
@@ -26,8 +29,8 @@ export class ControlPlane {
   }
 
   /** The regions one can join in. */
-  async regions(): Promise<RegionInfo[]> {
-    return (await this.#ask<{ regions: RegionInfo[] }>('GET', '/v1/regions')).regions;
+  regions(): Promise<Regions> {
+    return this.#ask('GET', '/v1/regions');
   }
 
   /** A join token, where the mesh is open or the page's own server adds the API secret. */
@@ -97,12 +100,12 @@ export async function measureRegions(regions: RegionInfo[]): Promise<Record<Regi
   const found: Record<Region, number> = {};
   const end = AbortSignal.timeout(PROBE_TIMEOUT_MS);
   await Promise.all(
-    regions.flatMap(({ region, edges }) =>
-      edges.slice(0, PROBES_PER_REGION).map(async ({ probe_url }) => {
+    regions.flatMap(({ region, probes }) =>
+      probes.slice(0, PROBES_PER_REGION).map(async probe => {
         for (let round = 0; round < PROBE_ROUNDS; round++) {
           const started = performance.now();
           try {
-            await fetch(probe_url, { signal: end, cache: 'no-store', credentials: 'omit' });
+            await fetch(probe, { signal: end, cache: 'no-store', credentials: 'omit' });
           } catch {
             return;
           }

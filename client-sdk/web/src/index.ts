@@ -1,5 +1,5 @@
 /** Lyceum in the browser. Start with `join`. */
-export { ControlPlane, measureRegions, type RegionInfo } from './control';
+export { ControlPlane, measureRegions } from './control';
 export {
   CAMERA_SIZE,
   type CameraSize,

@@ -25,5 +25,5 @@ export async function join(options: JoinOptions): Promise<Room> {
 async function measure(options: JoinOptions): Promise<Record<string, number>> {
   // Whoever has chosen a region goes there, however far it is.
   if (options.region !== undefined) return {};
-  return measureRegions(await new ControlPlane(options.url).regions());
+  return measureRegions((await new ControlPlane(options.url).regions()).regions);
 }

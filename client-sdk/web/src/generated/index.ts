@@ -16,6 +16,8 @@ export type { Publication } from "./Publication";
 export type { PublishLine } from "./PublishLine";
 export type { Refusal } from "./Refusal";
 export type { Region } from "./Region";
+export type { RegionInfo } from "./RegionInfo";
+export type { Regions } from "./Regions";
 export type { Resume } from "./Resume";
 export type { RidDemand } from "./RidDemand";
 export type { RoomId } from "./RoomId";

@@ -1,0 +1,59 @@
+/** The room in the address: `/?room=quiet-olive-27`, with an invitation's token behind `#`, where no server sees it. */
+import { toName } from '@lyceum/client';
+
+const CALM = [
+  'quiet',
+  'bright',
+  'early',
+  'gentle',
+  'clear',
+  'kind',
+  'merry',
+  'patient',
+  'sunny',
+  'warm',
+  'wise',
+  'green',
+];
+const THINGS = [
+  'olive',
+  'garden',
+  'portico',
+  'scroll',
+  'laurel',
+  'meadow',
+  'harbor',
+  'lantern',
+  'orchard',
+  'compass',
+  'sparrow',
+  'cypress',
+];
+
+/** A friendly name nobody else is likely to have: 12 × 12 × 9,000. */
+export function suggestRoom(random: () => number = Math.random): string {
+  const pick = (words: string[]) => words[Math.floor(random() * words.length)] ?? 'lyceum';
+  return `${pick(CALM)}-${pick(THINGS)}-${1000 + Math.floor(random() * 9000)}`;
+}
+
+export interface Invitation {
+  /** Empty when the address names no room. */
+  room: string;
+  token: string | null;
+}
+
+/** What an address invites to. */
+export function readInvitation(address: string): Invitation {
+  const url = new URL(address);
+  const token = new URLSearchParams(url.hash.slice(1)).get('token');
+  return { room: toName(url.searchParams.get('room') ?? ''), token: token === '' ? null : token };
+}
+
+/** The address that invites to a room. A token is personal and never part of it. */
+export function roomLink(address: string, room: string): string {
+  const url = new URL(address);
+  url.search = '';
+  url.hash = '';
+  url.searchParams.set('room', room);
+  return url.href;
+}
