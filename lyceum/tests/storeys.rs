@@ -28,7 +28,15 @@ const LINE: [(&str, &[&str]); 8] = [
     ("lyceum-bot", &["lyceum-wire", "lyceum-session", "lyceum-media"]),
     (
         "lyceum-sim",
-        &["lyceum-wire", "lyceum-session", "lyceum-media", "lyceum-relay-core", "lyceum-edge-core", "lyceum-bot"],
+        &[
+            "lyceum-wire",
+            "lyceum-session",
+            "lyceum-media",
+            "lyceum-relay-core",
+            "lyceum-edge-core",
+            "lyceum-control-core",
+            "lyceum-bot",
+        ],
     ),
 ];
 

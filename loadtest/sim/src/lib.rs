@@ -1,1 +1,19 @@
-//! lyceum-sim.
+//! The whole mesh in virtual time: real shards, real links' messages, real bots, on a network made from a seed.
+//!
+//! ```text
+//!   bots ──UDP (delay, loss, reorder, duplicates)── shards ──links (messages in order, datagrams as UDP)── shards
+//!     └────WebSocket (in order, cut at will)─────────┘ └── a control plane: room maps, epochs
+//! ```
+//!
+//! Time is told, never read: a minute of a lecture takes as long as its work takes. The same seed gives the same network and
+//! the same decisions, so a failing seed is a test case. [`Mesh`] is driven by scenarios in `tests/`; [`Findings`] says what must
+//! always hold.
+
+mod control;
+mod findings;
+mod mesh;
+mod network;
+
+pub use findings::Findings;
+pub use mesh::{BotId, EdgeId, Mesh, Setup};
+pub use network::{Conditions, Random};

@@ -1,0 +1,218 @@
+//! Scenarios in virtual time, each on many seeds. `LYCEUM_SEED=17 cargo test -p lyceum-sim vanished` replays one seed of one scenario,
+//! `LYCEUM_SEEDS=1000` runs more of them.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+use lyceum_bot::{Clip, Plan, Stage};
+use lyceum_sim::{BotId, Conditions, EdgeId, Mesh, Random, Setup};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+const EU: EdgeId = EdgeId(0);
+const US: EdgeId = EdgeId(1);
+const ROOM: &str = "physics";
+
+static CAMERA: LazyLock<Vec<Arc<Clip>>> = LazyLock::new(|| {
+    [(320, 180, 60_000), (640, 360, 150_000), (1280, 720, 350_000)]
+        .map(|(width, height, bitrate)| Arc::new(Clip::made_up(7, width, height, bitrate, 15, 4)))
+        .to_vec()
+});
+static VOICE: LazyLock<Arc<Clip>> = LazyLock::new(|| Arc::new(Clip::made_up_sound(3)));
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn speaker(tile: (u16, u16)) -> Plan {
+    Plan { microphone: Some(VOICE.clone()), camera: CAMERA.clone(), audio_slots: 2, video_slots: 2, tile }
+}
+
+fn viewer(tile: (u16, u16)) -> Plan {
+    Plan { audio_slots: 2, video_slots: 2, tile, ..Plan::default() }
+}
+
+/// Runs a scenario on every seed that is asked for, and says which one failed.
+fn on_seeds(count: u64, scenario: fn(u64)) {
+    let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().expect("a number"));
+    let seeds = match number("LYCEUM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("LYCEUM_SEEDS").unwrap_or(count),
+    };
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| scenario(seed)) {
+            let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            panic!("LYCEUM_SEED={seed}: {}", words.unwrap_or("panicked"));
+        }
+    }
+}
+
+struct Lecture {
+    mesh: Mesh,
+    teacher: BotId,
+    guest: BotId,
+    viewers: [BotId; 2],
+    said: u64,
+    vanished: Vec<BotId>,
+}
+
+impl Lecture {
+    /// A teacher in one region, a guest who speaks in the other, a viewer in each; all connected.
+    fn begin(seed: u64, worst_loss_percent: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x5eed);
+        let mut way = |shortest_ms: u64, longest_ms: u64| {
+            let delay = Duration::from_millis(shortest_ms + random.below(longest_ms - shortest_ms));
+            Conditions::rough(delay, random.below(worst_loss_percent + 1) as u32)
+        };
+        let setup = Setup { seed, regions: vec!["eu", "us"], access: way(2, 30), backbone: way(5, 90) };
+        let mut mesh = Mesh::new(setup, Instant::now());
+        let teacher = mesh.join(EU, ROOM, speaker((640, 360)));
+        mesh.run(Duration::from_millis(50));
+        let guest = mesh.join(US, ROOM, speaker((320, 180)));
+        let viewers = [mesh.join(EU, ROOM, viewer((1280, 720))), mesh.join(US, ROOM, viewer((320, 180)))];
+        assert!(mesh.run_until(seconds(8), |mesh| mesh.all_connected()), "not everybody is connected after 8 s");
+        Self { mesh, teacher, guest, viewers, said: 0, vanished: Vec::new() }
+    }
+
+    fn everybody(&self) -> [BotId; 4] {
+        [self.teacher, self.guest, self.viewers[0], self.viewers[1]]
+    }
+
+    /// Everybody says something.
+    fn chat(&mut self) {
+        for bot in self.everybody() {
+            if self.mesh.bot(bot).stage() == Stage::Connected {
+                self.mesh.bot(bot).chat("hello");
+                self.said += 1;
+            }
+        }
+    }
+
+    fn frames(&mut self, bot: BotId) -> u64 {
+        self.mesh.bot(bot).report().seen.frames
+    }
+
+    /// Each of them sees moving pictures in all the slots that somebody can fill.
+    fn sees(&mut self, bots: &[BotId], frames: u64, within: Duration) {
+        for &bot in bots {
+            let before = self.frames(bot);
+            let reached = self.mesh.run_until(within, |mesh| mesh.bot(bot).report().seen.frames >= before + frames);
+            let seen = self.mesh.bot(bot).report();
+            assert!(
+                reached,
+                "{bot:?} saw {} of {frames} more frames within {within:?}: {seen:?}",
+                seen.seen.frames - before
+            );
+        }
+    }
+
+    /// What must hold at the end of every lecture, and what must be left when all have gone: nothing.
+    fn end(mut self) {
+        let said = self.said;
+        let heard = self.mesh.run_until(seconds(15), |mesh| {
+            mesh.run(Duration::ZERO);
+            mesh.findings.messages(ROOM) == said
+        });
+        assert!(heard, "{} of {said} messages found their place", self.mesh.findings.messages(ROOM));
+        self.mesh.run(seconds(3));
+        for bot in self.everybody() {
+            if self.mesh.bot(bot).stage() == Stage::Connected && !self.vanished.contains(&bot) {
+                assert_eq!(self.mesh.heard_up_to(bot), said, "{bot:?} has not heard every message");
+            }
+        }
+        for bot in self.everybody() {
+            self.mesh.leave(bot);
+        }
+        self.mesh.run(seconds(40));
+        for edge in [EU, US] {
+            let stats = self.mesh.stats(edge);
+            let left = (stats.rooms, stats.participants, stats.published, stats.slots, stats.waiting);
+            assert_eq!(left, (0, 0, 0, 0, 0), "{edge:?} keeps something of a room that has ended");
+            assert_eq!(stats.evictions, 0, "{edge:?} threw somebody out");
+        }
+        assert!(self.mesh.findings.list().is_empty(), "{:#?}", self.mesh.findings.list());
+    }
+}
+
+#[test]
+fn a_lecture_crosses_two_regions() {
+    on_seeds(90, |seed| {
+        let mut lecture = Lecture::begin(seed, 3);
+        lecture.chat();
+        let everybody = lecture.everybody();
+        lecture.sees(&everybody, 25, seconds(8));
+        lecture.chat();
+        lecture.mesh.run(seconds(2));
+
+        // A viewer of a large tile is not given the smallest layer, a viewer of a small one not the largest.
+        let teacher: Vec<_> = {
+            let t = lecture.teacher;
+            lecture.mesh.bot(t).encodings().collect()
+        };
+        assert_eq!(teacher.len(), 3);
+        let asked: u64 = teacher.iter().map(|sent| sent.key_frames_asked).sum();
+        assert!(asked <= 3 * 2 * 14, "the teacher was asked for {asked} key frames");
+        assert!(lecture.mesh.findings.link_media > 50, "nothing crossed the link");
+        lecture.end();
+    });
+}
+
+#[test]
+fn a_cut_socket_loses_no_message_and_stops_no_picture() {
+    on_seeds(50, |seed| {
+        let mut lecture = Lecture::begin(seed, 2);
+        let everybody = lecture.everybody();
+        lecture.sees(&everybody, 5, seconds(8));
+        let cut = lecture.viewers[1];
+        lecture.chat();
+        lecture.mesh.run(Duration::from_millis(seed % 7 * 13));
+        lecture.mesh.cut_socket_for(cut, seconds(5));
+        let before = lecture.frames(cut);
+        for _ in 0..4 {
+            lecture.mesh.run(seconds(1));
+            lecture.chat();
+        }
+        assert!(lecture.frames(cut) > before + 20, "the picture stopped with the socket");
+        lecture.mesh.run(seconds(4));
+        let participants = lecture.mesh.bot(lecture.teacher).others().len();
+        assert_eq!(participants, 3, "somebody took the cut for a departure");
+        lecture.end();
+    });
+}
+
+#[test]
+fn a_severed_link_heals_and_chat_goes_on_in_one_order() {
+    on_seeds(40, |seed| {
+        let mut lecture = Lecture::begin(seed, 2);
+        let everybody = lecture.everybody();
+        lecture.sees(&everybody, 5, seconds(8));
+        lecture.chat();
+        lecture.mesh.run(Duration::from_millis(seed % 11 * 7));
+        lecture.mesh.sever(EU, US);
+        lecture.mesh.run(seconds(1));
+        lecture.chat();
+        lecture.mesh.run(seconds(2));
+        lecture.mesh.mend(EU, US);
+        lecture.mesh.run(seconds(4));
+        lecture.chat();
+        let far = lecture.viewers[1];
+        lecture.sees(&[far], 20, seconds(6));
+        assert_eq!(lecture.mesh.bot(far).others().len(), 3, "not everybody is back in the roster");
+        lecture.end();
+    });
+}
+
+#[test]
+fn a_vanished_speaker_is_missed_and_nobody_else_notices() {
+    on_seeds(30, |seed| {
+        let mut lecture = Lecture::begin(seed, 2);
+        let everybody = lecture.everybody();
+        lecture.sees(&everybody, 5, seconds(8));
+        let guest = lecture.guest;
+        lecture.mesh.vanish(guest);
+        lecture.vanished.push(guest);
+        let viewer = lecture.viewers[0];
+        lecture.sees(&[viewer], 60, seconds(20));
+        let gone = lecture.mesh.run_until(seconds(60), |mesh| mesh.bot(viewer).others().len() == 2);
+        assert!(gone, "the roster still has who vanished a minute ago");
+        lecture.end();
+    });
+}
