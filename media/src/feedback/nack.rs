@@ -21,6 +21,9 @@ pub const REPEAT_MIN: Duration = Duration::from_millis(30);
 /// Longest time between two asks for the same packet.
 pub const REPEAT_MAX: Duration = Duration::from_millis(500);
 
+/// Asked for at once: with 16-bit masks they fill 512 bytes of NACK in the worst pattern.
+pub const ASKS_PER_POLL: usize = 128;
+
 /// What a packet's arrival meant for the gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
@@ -92,13 +95,13 @@ impl Generator {
         self.missing.drain(..keep);
     }
 
-    /// Appends what to ask for now to `ask`, rising. Returns how many packets were given up.
+    /// Appends what to ask for now to `ask`, rising, at most [`ASKS_PER_POLL`]; the rest stays due. Returns how many packets were given up.
     pub fn poll(&mut self, now: Instant, rtt: Duration, ask: &mut Vec<SeqNo>) -> usize {
         let before = self.missing.len();
         self.missing.retain(|m| m.next > now || (m.tries < TRIES_MAX && now.duration_since(m.since) < AGE_MAX));
         let given_up = before - self.missing.len();
         self.given_up += given_up as u64;
-        for m in self.missing.iter_mut().filter(|m| m.next <= now) {
+        for m in self.missing.iter_mut().filter(|m| m.next <= now).take(ASKS_PER_POLL) {
             ask.push(m.seq);
             m.tries += 1;
             m.last = Some(now);

@@ -12,31 +12,31 @@ pub const AGAIN_MAX: u8 = 3;
 /// The wish of everybody for a key frame of one layer.
 #[derive(Debug, Default)]
 pub struct Wish {
-    wanted: bool,
+    since: Option<Instant>,
     asked: Option<Instant>,
     unanswered: u8,
 }
 
 impl Wish {
     /// Somebody needs one.
-    pub fn wish(&mut self) {
-        self.wanted = true;
+    pub fn wish(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
     }
 
     /// One arrived: everybody who wished is served.
     pub fn arrived(&mut self) {
-        self.wanted = false;
+        self.since = None;
         self.unanswered = 0;
     }
 
     /// Nobody watches any more.
     pub fn forget(&mut self) {
-        self.wanted = false;
+        self.since = None;
     }
 
     /// Whether to ask now. Remembers that it was asked.
     pub fn poll(&mut self, now: Instant) -> bool {
-        if self.deadline().is_none_or(|due| due > now) && !(self.wanted && self.asked.is_none()) {
+        if self.deadline().is_none_or(|due| due > now) {
             return false;
         }
         self.asked = Some(now);
@@ -44,14 +44,13 @@ impl Wish {
         true
     }
 
-    /// When to ask (again), if somebody still wishes. In the past or absent-but-wanted means now.
+    /// When to ask (again), if somebody still wishes.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.wanted {
-            return None;
-        }
+        let since = self.since?;
+        let Some(asked) = self.asked else { return Some(since) };
         let again = (1..=AGAIN_MAX).contains(&self.unanswered);
-        self.asked.map(|asked| asked + if again { ASK_AGAIN } else { ASK_EVERY })
+        Some(asked + if again { ASK_AGAIN } else { ASK_EVERY })
     }
 }
 
@@ -69,13 +68,13 @@ mod tests {
         assert!(!wish.poll(t), "nobody wishes");
         let mut asked = 0;
         for n in 0..50 {
-            wish.wish();
+            wish.wish(t + ms(n));
             asked += u32::from(wish.poll(t + ms(n)));
         }
         assert_eq!(asked, 1);
         wish.arrived();
         assert!(!wish.poll(t + ms(100)));
-        wish.wish();
+        wish.wish(t + ms(120));
         assert!(!wish.poll(t + ms(120)), "answered questions keep the pace");
         assert!(wish.poll(t + ASK_EVERY));
     }
@@ -83,7 +82,7 @@ mod tests {
     #[test]
     fn a_lost_question_is_repeated_sooner_but_not_for_ever() {
         let (mut wish, t) = (Wish::default(), Instant::now());
-        wish.wish();
+        wish.wish(t);
         let asked: Vec<_> = (0..250u64).map(|n| n * 10).filter(|n| wish.poll(t + ms(*n))).collect();
         assert_eq!(asked, [0, 250, 500, 750, 1_250, 1_750, 2_250]);
     }
