@@ -54,8 +54,12 @@ reasons! {
         MediaUnknown => "media_unknown",
         /// TURN is off here.
         TurnOff => "turn_off",
-        /// A peer's answer to a relayed address that is no longer allocated.
-        RelayGone => "relay_gone",
+        /// A batch to a relayed address whose client has taken its permission away.
+        RelayClosed => "relay_closed",
+        /// A relayed datagram to an address outside this node.
+        RelayOutside => "relay_outside",
+        /// TURN inside TURN.
+        RelayNested => "relay_nested",
         /// A data-channel message: channels stand, and nothing of this version speaks on them.
         ChannelMessage => "channel_message",
         /// A link's message or datagram about a room that is not here (any more).

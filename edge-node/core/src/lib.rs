@@ -15,12 +15,14 @@ pub mod door;
 mod draw;
 pub mod drops;
 pub mod peer;
+mod relayed;
 mod room;
 mod shard;
 pub mod signal;
 mod slab;
 pub mod stats;
 mod timer;
+pub mod turn;
 
 pub use config::{Config, TurnConfig};
 pub use door::{Command, Event};

@@ -16,10 +16,12 @@ use crate::door::{Command, Entry, Event, Secret, SocketId};
 use crate::draw;
 use crate::drops::{Departure, Departures, DoorDrop, DoorDrops, Refusals};
 use crate::peer::{Peer, Way};
+use crate::relayed::{self, Exit};
 use crate::room::Room;
 use crate::slab::Slab;
 use crate::stats::{LinkStats, Past};
 use crate::timer::Timers;
+use crate::turn;
 use bytes::Bytes;
 use lyceum_media::{DownlinkId, Downlinks};
 use lyceum_relay_core::link::FromLink;
@@ -40,6 +42,7 @@ pub(crate) enum Alarm {
     Peer(u32),
     Room(u32),
     Downlinks,
+    Turn,
 }
 
 /// What the shard is working on, noted before each step so that a panic can be laid at somebody's door.
@@ -51,12 +54,25 @@ enum Work {
     Ruin(u32),
 }
 
+/// Who takes a STUN message.
+enum Owner {
+    Peer(u32),
+    Turn,
+}
+
 /// A link to another node, as far as a shard has to know it.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkState {
     pub(crate) region: Region,
     pub(crate) rtt: Duration,
     pub(crate) datagram_bytes_max: usize,
+}
+
+impl Traffic {
+    pub(crate) fn sent(&mut self, bytes: usize, segment: usize) {
+        self.datagrams_out += bytes.div_ceil(segment) as u64;
+        self.bytes_out += bytes as u64;
+    }
 }
 
 impl LinkState {
@@ -78,6 +94,7 @@ pub struct Shard {
     pub(crate) by_socket: BTreeMap<SocketId, u32>,
     pub(crate) by_secret: BTreeMap<Secret, u32>,
     pub(crate) links: BTreeMap<NodeId, LinkState>,
+    pub(crate) turn: Option<turn::Server>,
     pub(crate) timers: Timers<Alarm>,
     dirty_peers: Vec<u32>,
     dirty_rooms: Vec<u32>,
@@ -86,6 +103,8 @@ pub struct Shard {
     pub(crate) outbox: Vec<(Pair, Bytes)>,
     /// Where feedback is written before it is sealed.
     pub(crate) rtcp: Vec<u8>,
+    /// Where batches for TURN clients are put together.
+    scratch: Vec<u8>,
     /// When it was made: the zero of all sender reports.
     pub(crate) born: Instant,
     wall: (Instant, u64),
@@ -114,6 +133,7 @@ impl Shard {
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
         let wall = (now, config.unix_ms);
+        let turn = relayed::server(&config, &mut draw::Draw::new(config.seed), now);
         Self {
             config,
             peers: Slab::new(),
@@ -126,12 +146,14 @@ impl Shard {
             by_socket: BTreeMap::new(),
             by_secret: BTreeMap::new(),
             links: BTreeMap::new(),
+            turn,
             timers: Timers::new(),
             dirty_peers: Vec::new(),
             dirty_rooms: Vec::new(),
             events: VecDeque::new(),
             outbox: Vec::new(),
             rtcp: Vec::new(),
+            scratch: Vec::new(),
             born: now,
             wall,
             working: None,
@@ -155,48 +177,66 @@ impl Shard {
         self.demux(Pair { local: to, remote: from }, bytes, now);
     }
 
-    /// Whose is it? Also for what TURN unwrapped: then `pair.remote` is the relayed address.
+    /// Whose is it?
     fn demux(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
         match Class::of(bytes) {
-            Some(Class::Rtp | Class::Rtcp) => match self.pairs.peer(pair) {
-                Some(index) => {
-                    self.working = Some(Work::Peer(index));
-                    self.media_datagram(index, bytes, now);
-                }
-                None => self.drops.count(DoorDrop::MediaUnknown),
+            Some(Class::Stun) => match self.peer_of_stun(pair, bytes) {
+                Ok(Owner::Peer(index)) => self.to_session(index, pair, bytes, now),
+                Ok(Owner::Turn) => self.turn_datagram(pair, bytes, now),
+                Err(reason) => self.drops.count(reason),
             },
-            Some(Class::Dtls) => match self.pairs.peer(pair) {
-                Some(index) => {
-                    self.working = Some(Work::Peer(index));
-                    self.session_datagram(index, pair, bytes, now);
-                }
-                None => self.drops.count(DoorDrop::DtlsUnknown),
-            },
-            Some(Class::Stun) => self.stun(pair, bytes, now),
-            Some(Class::Channel) => self.drops.count(DoorDrop::TurnOff),
-            None => self.drops.count(DoorDrop::Noise),
+            Some(Class::Channel) => self.turn_datagram(pair, bytes, now),
+            class => self.to_known(class, pair, bytes, now),
         }
         self.working = None;
     }
 
-    fn stun(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
-        let Ok(message) = stun::Message::parse(bytes) else {
-            return self.drops.count(DoorDrop::StunMalformed);
-        };
-        let is_check = message.method == stun::Method::BINDING && message.class == stun::Class::Request;
-        let index = match message.find(stun::Kind::USERNAME) {
-            Some(user) if is_check => match self.peer_by_user(user.value) {
-                Some(index) => index,
-                None => return self.drops.count(DoorDrop::UnknownUfrag),
+    /// The same for what TURN unwrapped: `pair.remote` is the relayed address. TURN does not nest.
+    pub(crate) fn demux_relayed(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
+        match Class::of(bytes) {
+            Some(Class::Stun) => match self.peer_of_stun(pair, bytes) {
+                Ok(Owner::Peer(index)) => self.to_session(index, pair, bytes, now),
+                Ok(Owner::Turn) => self.drops.count(DoorDrop::RelayNested),
+                Err(reason) => self.drops.count(reason),
             },
-            _ if message.method == stun::Method::BINDING && !is_check => match self.pairs.peer(pair) {
-                Some(index) => index,
-                None => return self.drops.count(DoorDrop::StunUnasked),
-            },
-            _ => return self.drops.count(DoorDrop::TurnOff),
-        };
+            Some(Class::Channel) => self.drops.count(DoorDrop::RelayNested),
+            class => self.to_known(class, pair, bytes, now),
+        }
+    }
+
+    /// DTLS and media are taken from known 5-tuples only.
+    fn to_known(&mut self, class: Option<Class>, pair: Pair, bytes: &mut [u8], now: Instant) {
+        match (class, self.pairs.peer(pair)) {
+            (Some(Class::Rtp | Class::Rtcp), Some(index)) => {
+                self.working = Some(Work::Peer(index));
+                self.media_datagram(index, bytes, now);
+            }
+            (Some(Class::Dtls), Some(index)) => self.to_session(index, pair, bytes, now),
+            (Some(Class::Rtp | Class::Rtcp), None) => self.drops.count(DoorDrop::MediaUnknown),
+            (Some(Class::Dtls), None) => self.drops.count(DoorDrop::DtlsUnknown),
+            _ => self.drops.count(DoorDrop::Noise),
+        }
+    }
+
+    fn to_session(&mut self, index: u32, pair: Pair, bytes: &[u8], now: Instant) {
         self.working = Some(Work::Peer(index));
         self.session_datagram(index, pair, bytes, now);
+    }
+
+    fn peer_of_stun(&self, pair: Pair, bytes: &[u8]) -> Result<Owner, DoorDrop> {
+        let message = stun::Message::parse(bytes).map_err(|_| DoorDrop::StunMalformed)?;
+        if message.method != stun::Method::BINDING {
+            return Ok(Owner::Turn);
+        }
+        match (message.class, message.find(stun::Kind::USERNAME)) {
+            // A check. (RFC 8445 §7.3)
+            (stun::Class::Request, Some(user)) => {
+                self.peer_by_user(user.value).map(Owner::Peer).ok_or(DoorDrop::UnknownUfrag)
+            }
+            // "Which address do you see?" (RFC 8489 §12)
+            (stun::Class::Request, None) => Ok(Owner::Turn),
+            _ => self.pairs.peer(pair).map(Owner::Peer).ok_or(DoorDrop::StunUnasked),
+        }
     }
 
     /// The peer a check's user name (`ours:theirs`, RFC 8445 §7.2.2) names. The session verifies it.
@@ -228,8 +268,17 @@ impl Shard {
             Command::Link(from_link) => self.link(from_link, now),
             Command::Kick { room, participant, message } => self.kick(&room, &participant, message, now),
             Command::Shutdown { message } => self.shut_down(&message, now),
-            Command::TurnSecret(_) => {}
-            Command::WallClock { unix_ms } => self.wall = (now, unix_ms),
+            Command::TurnSecret(secret) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.set_secret(secret.0);
+                }
+            }
+            Command::WallClock { unix_ms } => {
+                self.wall = (now, unix_ms);
+                if let Some(turn) = &mut self.turn {
+                    turn.wall_clock(unix_ms, now);
+                }
+            }
             Command::Stats { request } => {
                 let stats = Box::new(self.stats());
                 self.events.push_back(Event::Stats { request, stats });
@@ -309,6 +358,7 @@ impl Shard {
                     self.room_timeout(place, now);
                 }
                 Alarm::Downlinks => self.downlinks.handle_timeout(now),
+                Alarm::Turn => self.turn_timeout(now),
             }
         }
         self.working = None;
@@ -491,12 +541,6 @@ impl Shard {
         self.timers.set(Alarm::Downlinks, self.downlinks.deadline());
     }
 
-    fn send(&mut self, wire: &mut dyn Wire, pair: Pair, bytes: &[u8]) {
-        self.traffic.datagrams_out += 1;
-        self.traffic.bytes_out += bytes.len() as u64;
-        wire.send(transmit(pair.remote, pair.local, bytes, bytes.len()));
-    }
-
     /// Milliseconds since the Unix epoch.
     pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
@@ -504,7 +548,8 @@ impl Shard {
     }
 }
 
-fn transmit(to: SocketAddr, from: SocketAddr, bytes: &[u8], segment: usize) -> Transmit<'_> {
+/// One send call, from the address the peer knows us by.
+pub(crate) fn transmit(to: SocketAddr, from: SocketAddr, bytes: &[u8], segment: usize) -> Transmit<'_> {
     let from = Some(from.ip()).filter(|ip| !ip.is_unspecified());
     Transmit { to, from, ecn: Ecn::NotCapable, segment, bytes }
 }
@@ -524,19 +569,17 @@ impl Machine for Shard {
 
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
         self.settle(now);
-        let mut outbox = std::mem::take(&mut self.outbox);
+        let Self { downlinks, peers, peer_by_downlink, outbox, turn, traffic, drops, scratch, .. } = self;
+        let mut exit = Exit { turn: turn.as_mut(), traffic, drops, scratch, now };
         for (pair, bytes) in outbox.drain(..) {
-            self.send(wire, pair, &bytes);
+            exit.send(wire, pair, &bytes, bytes.len());
         }
-        self.outbox = outbox;
-        let Self { downlinks, peers, peer_by_downlink, traffic, .. } = self;
         downlinks.flush(|batch| {
             let peer = peer_by_downlink.get(&batch.downlink).and_then(|index| peers.get(*index));
             let selected = peer.and_then(|peer| peer.media.as_ref()).and_then(|media| media.selected);
-            let Some(pair) = selected else { return };
-            traffic.datagrams_out += batch.bytes.len().div_ceil(batch.segment_size.max(1)) as u64;
-            traffic.bytes_out += batch.bytes.len() as u64;
-            wire.send(transmit(batch.to, pair.local, batch.bytes, batch.segment_size));
+            if let Some(pair) = selected {
+                exit.send(wire, pair, batch.bytes, batch.segment_size);
+            }
         });
     }
 

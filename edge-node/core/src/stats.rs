@@ -137,6 +137,13 @@ impl Shard {
         sum.report(&mut stats);
         let door = self.drops.iter().map(|(reason, count)| (DropKind { stage: "door", reason: reason.name() }, count));
         stats.drops.extend(door);
+        if let Some(turn) = &self.turn {
+            stats.allocations = turn.allocations() as u32;
+            stats.drops.extend(turn.drops().map(|(name, count)| {
+                let reason = name.strip_prefix("turn_").unwrap_or(name);
+                (DropKind { stage: "turn", reason }, count)
+            }));
+        }
         stats
     }
 

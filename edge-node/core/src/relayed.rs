@@ -1,0 +1,134 @@
+//! TURN at the shard's port: a relayed address is one more address of a peer.
+//!
+//! ```text
+//!   in    Send, ChannelData ─▶ turn ─▶ ToSelf{relayed, own} ─▶ demux as if it came from `relayed` to `own`
+//!   out   batch to `relayed` ─▶ each datagram of it wrapped ─▶ one batch to the client behind
+//! ```
+
+use crate::config::Config;
+use crate::draw::Draw;
+use crate::drops::DoorDrop;
+use crate::shard::{Alarm, Shard, Traffic, transmit};
+use crate::turn::{self, Output, Relay};
+use lyceum_relay_core::machine::Wire;
+use lyceum_session::Pair;
+use std::time::Instant;
+
+/// The server, when it is on.
+pub(crate) fn server(config: &Config, draw: &mut Draw, now: Instant) -> Option<turn::Server> {
+    let settings = config.turn.as_ref()?;
+    let config_of_turn = turn::Config {
+        realm: settings.realm.clone(),
+        secret: settings.secret.0.clone(),
+        own: config.candidates.clone(),
+        allowed: Vec::new(),
+        ports: turn::PORTS,
+        seed: draw.bytes(),
+    };
+    Some(turn::Server::new(config_of_turn, config.unix_ms, now))
+}
+
+impl Shard {
+    /// STUN that is no check of a peer, or ChannelData.
+    pub(crate) fn turn_datagram(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
+        let Some(turn) = &mut self.turn else { return self.drops.count(DoorDrop::TurnOff) };
+        match turn.handle(pair.remote, pair.local, bytes, now) {
+            Some(Relay::ToSelf { relayed, own, payload }) => {
+                if let Some(inner) = bytes.get_mut(payload) {
+                    self.demux_relayed(Pair { local: own, remote: relayed }, inner, now);
+                }
+            }
+            Some(Relay::ToClient { to, wrap, payload }) => {
+                if let Some(inner) = bytes.get(payload) {
+                    let mut whole = Vec::with_capacity(wrap.total(inner.len()));
+                    wrap.write(inner, &mut whole);
+                    self.outbox.push((Pair { local: to.local, remote: to.address }, whole.into()));
+                }
+            }
+            // Only for networks outside that an operator lists; the shard lists none.
+            Some(Relay::ToPeer { .. }) => self.drops.count(DoorDrop::RelayOutside),
+            None => {}
+        }
+        self.settle_turn();
+    }
+
+    /// Time passed.
+    pub(crate) fn turn_timeout(&mut self, now: Instant) {
+        if let Some(turn) = &mut self.turn {
+            turn.wake(now);
+        }
+        self.settle_turn();
+    }
+
+    fn settle_turn(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        while let Some(output) = turn.poll() {
+            match output {
+                Output::Transmit { to, bytes } => {
+                    self.outbox.push((Pair { local: to.local, remote: to.address }, bytes.into()));
+                }
+                // Real sockets are asked for only for networks outside; the shard lists none.
+                Output::Open { .. } | Output::Close { .. } => {}
+            }
+        }
+        self.timers.set(Alarm::Turn, turn.deadline());
+    }
+}
+
+/// Where batches leave: straight, or wrapped for the TURN client behind a relayed address.
+pub(crate) struct Exit<'a> {
+    pub(crate) turn: Option<&'a mut turn::Server>,
+    pub(crate) traffic: &'a mut Traffic,
+    pub(crate) drops: &'a mut crate::drops::DoorDrops,
+    /// Where wrapped batches are put together.
+    pub(crate) scratch: &'a mut Vec<u8>,
+    pub(crate) now: Instant,
+}
+
+impl Exit<'_> {
+    /// Sends datagrams of `segment` bytes each (the last may be shorter) over a pair of addresses.
+    pub(crate) fn send(&mut self, wire: &mut dyn Wire, pair: Pair, bytes: &[u8], segment: usize) {
+        let segment = segment.max(1);
+        match &mut self.turn {
+            Some(turn) if turn.is_relayed(pair.remote) => {
+                let Some(wrapped) = wrap(turn, pair, bytes, segment, self.scratch, self.now) else {
+                    return self.drops.count(DoorDrop::RelayClosed);
+                };
+                self.traffic.sent(self.scratch.len(), wrapped.segment);
+                wire.send(transmit(wrapped.client.remote, wrapped.client.local, self.scratch, wrapped.segment));
+            }
+            _ => {
+                self.traffic.sent(bytes.len(), segment);
+                wire.send(transmit(pair.remote, pair.local, bytes, segment));
+            }
+        }
+    }
+}
+
+/// A batch that was wrapped.
+struct Wrapped {
+    client: Pair,
+    segment: usize,
+}
+
+/// Wraps each datagram of a batch. What goes around is equally long for all of them, so that a batch stays one.
+fn wrap(
+    turn: &mut turn::Server,
+    pair: Pair,
+    bytes: &[u8],
+    segment: usize,
+    scratch: &mut Vec<u8>,
+    now: Instant,
+) -> Option<Wrapped> {
+    scratch.clear();
+    let mut wrapped = None;
+    for datagram in bytes.chunks(segment) {
+        let turn::ToClient { to, wrap } = turn.from_self(pair.remote, pair.local, datagram.len(), now)?;
+        scratch.extend_from_slice(wrap.front());
+        scratch.extend_from_slice(datagram);
+        scratch.resize(scratch.len() + wrap.pad(), 0);
+        let client = Pair { local: to.local, remote: to.address };
+        wrapped.get_or_insert(Wrapped { client, segment: wrap.total(datagram.len()) });
+    }
+    wrapped
+}
