@@ -9,41 +9,27 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod api;
 mod config;
 mod duration;
+mod keys;
+mod metrics;
+mod state;
+pub mod store;
 
+pub use api::router;
 pub use config::{CaFiles, Config, EtcdConfig, SECRET_BYTES_MIN, StoreConfig};
+pub use state::State;
 
 use anyhow::Context;
 use axum::Router;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
 
-/// A control plane's state: cheap to clone. Made by [`State::start`].
-#[derive(Clone)]
-pub struct State(Arc<Inner>);
-
-struct Inner {}
-
-impl State {
-    /// Opens the store, loads or makes the keys, and follows the store in the background until the last clone is dropped or [`State::stop`].
-    /// With etcd away it starts all the same, not ready, and goes on trying.
-    pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        config.check()?;
-        Ok(Self(Arc::new(Inner {})))
-    }
-
-    /// Ends the background work.
-    pub fn stop(&self) {
-        let _ = &self.0;
-    }
-}
-
-/// All routes of the API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that rates are bounded per address.
-/// Paths under `/v1/` never fall through to a fallback added by the caller.
-pub fn router(state: State) -> Router {
-    Router::new().with_state(state)
-}
+/// How long requests under way may take to finish when the control plane stops.
+pub const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A running control plane.
 pub struct Handle {
@@ -62,33 +48,44 @@ impl Handle {
         format!("http://{}", self.address)
     }
 
-    /// Takes no new requests, finishes those under way, ends the background work.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    /// Takes no new requests, gives those under way [`STOP_MAX`] to finish, ends the background work.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.state.stop();
-        let _ = self.stop.send(true);
-        self.server.await.context("the API's task")?.context("the API's server")
+        self.stop.send_replace(true);
+        match tokio::time::timeout(STOP_MAX, &mut self.server).await {
+            Ok(ended) => ended.context("the API's task")?.context("the API's server"),
+            Err(_) => {
+                warn!("requests were still under way when the control plane stopped");
+                self.server.abort();
+                Ok(())
+            }
+        }
     }
 }
 
-/// Starts a control plane.
+/// Starts a control plane on [`Config::listen`].
 pub async fn serve(config: Config) -> anyhow::Result<Handle> {
-    serve_with(config, |router| router).await
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    serve_on(config, listener, |api| api).await
 }
 
-/// Starts a control plane with something beside the API, such as a page: `serve_with(config, |api| api.fallback(page))`.
-pub async fn serve_with(config: Config, extend: impl FnOnce(Router) -> Router) -> anyhow::Result<Handle> {
-    let listener =
-        tokio::net::TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+/// Starts a control plane on a socket that is bound already, with something beside the API, such as a page:
+/// `serve_on(config, listener, |api| api.fallback_service(page))`. Paths below `/v1/` never reach that fallback.
+pub async fn serve_on(
+    config: Config,
+    listener: TcpListener,
+    extend: impl FnOnce(Router) -> Router,
+) -> anyhow::Result<Handle> {
     let address = listener.local_addr()?;
     let state = State::start(&config).await?;
     let app = extend(router(state.clone())).into_make_service_with_connect_info::<SocketAddr>();
     let (stop, mut stopped) = tokio::sync::watch::channel(false);
     let server = tokio::spawn(async move {
-        axum::serve(listener, app)
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
-            })
-            .await
+        let ended = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        axum::serve(listener, app).with_graceful_shutdown(ended).await
     });
+    info!(%address, open = config.open, "the control plane listens");
     Ok(Handle { address, state, stop, server })
 }

@@ -394,7 +394,7 @@ pub struct Key {
     pub usage: String,
     /// Algorithm, `EdDSA`.
     pub alg: String,
-    /// Key id: the key's thumbprint (RFC 7638).
+    /// Key id, as it stands in tokens' headers.
     pub kid: String,
     /// base64url of its 32 bytes.
     pub x: String,

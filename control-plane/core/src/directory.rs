@@ -149,6 +149,14 @@ impl Directory {
         node.stored.and_then(|stored| stored.lease)
     }
 
+    /// This control plane wrote a node's report into the store.
+    pub fn noted(&mut self, id: &NodeId, revision: u64, lease: LeaseId) {
+        if let Some(node) = self.nodes.get_mut(id).filter(|node| node.stored.is_none_or(|s| s.revision <= revision)) {
+            node.stored = Some(Stored { revision, lease: Some(lease) });
+            node.direct = true;
+        }
+    }
+
     /// What has to be written after this node's report. Call it once for each.
     pub fn healing(&mut self, id: &NodeId) -> Healing {
         let mut healing = Healing::default();
