@@ -116,6 +116,15 @@ pub struct Attribute<'a> {
     at: usize,
 }
 
+impl Attribute<'_> {
+    /// Where its value is in the message.
+    #[must_use]
+    pub fn range(&self) -> std::ops::Range<usize> {
+        let start = self.at.saturating_add(4);
+        start..start.saturating_add(self.value.len())
+    }
+}
+
 /// A message whose outer shape is right.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
