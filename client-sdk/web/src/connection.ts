@@ -1,7 +1,7 @@
 /** One session with one edge: its signaling, its peer connection, its slots. A room outlives it by making another. */
 import { Demand } from './demand';
 import { Emitter } from './emitter';
-import type { LyceumError } from './errors';
+import { LyceumError } from './errors';
 import type { Placement, Tile, TrackName } from './generated';
 import { signalUrl } from './control';
 import { Media, type MediaState } from './media';
@@ -131,7 +131,10 @@ export class Connection extends Emitter<ConnectionEvents> {
   #heard(message: Hears): void {
     switch (message.type) {
       case 'answer':
-        void this.media.answered(message.sdp).catch((error: unknown) => reportError(error));
+        void this.media.answered(message.sdp).catch((cause: unknown) => {
+          const error = new LyceumError('bad_offer', 'The answer of the edge cannot be used.', { cause });
+          this.emit('over', { error, rejoin: false });
+        });
         break;
       case 'slots': {
         const touched = this.#slots.apply(message.assigned);

@@ -1,0 +1,20 @@
+import { isName } from '@lyceum/client';
+import { describe, expect, it } from 'vitest';
+import { readInvitation, roomLink, suggestRoom } from './link';
+
+describe('links', () => {
+  it.each([
+    ['http://host/', { room: '', token: null }],
+    ['http://host/?room=physics-101', { room: 'physics-101', token: null }],
+    ['http://host/?room=Physics%20101#token=abc', { room: 'physics-101', token: 'abc' }],
+    ['http://host/#token=', { room: '', token: null }],
+  ])('%s', (address, invitation) => expect(readInvitation(address)).toEqual(invitation));
+
+  it('never carry a token on', () => {
+    expect(roomLink('http://host/?relay&room=old#token=secret', 'new')).toBe('http://host/?room=new');
+  });
+
+  it('suggest names that are names', () => {
+    for (let i = 0; i < 20; i++) expect(isName(suggestRoom(() => i / 20))).toBe(true);
+  });
+});

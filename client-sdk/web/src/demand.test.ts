@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { Demand, PAUSE_GRACE_MS } from './demand';
+
+describe('demand', () => {
+  it('sends everything before anybody has said anything', () => {
+    expect(new Demand().active('camera', 'f', 0)).toBe(true);
+    expect(new Demand().deadline(0)).toBeNull();
+  });
+
+  it('pauses what nobody watches after a grace, and resumes at once', () => {
+    const demand = new Demand();
+    demand.said(
+      'camera',
+      [
+        { rid: 'q', watched: true },
+        { rid: 'f', watched: false },
+      ],
+      1_000,
+    );
+    expect(demand.active('camera', 'f', 1_000)).toBe(true);
+    expect(demand.deadline(1_000)).toBe(1_000 + PAUSE_GRACE_MS);
+    expect(demand.active('camera', 'f', 1_000 + PAUSE_GRACE_MS)).toBe(false);
+    expect(demand.active('camera', 'q', 1_000 + PAUSE_GRACE_MS)).toBe(true);
+    demand.said('camera', [{ rid: 'f', watched: true }], 9_000);
+    expect(demand.active('camera', 'f', 9_000)).toBe(true);
+    expect(demand.deadline(9_000)).toBeNull();
+  });
+
+  it('does not begin the grace anew when it is said again', () => {
+    const demand = new Demand();
+    demand.said('screen', [{ rid: '', watched: false }], 0);
+    demand.said('screen', [{ rid: '', watched: false }], PAUSE_GRACE_MS - 1);
+    expect(demand.active('screen', '', PAUSE_GRACE_MS)).toBe(false);
+  });
+});

@@ -1,0 +1,120 @@
+import { describe, expect, it, vi } from 'vitest';
+import { pauseMs } from './backoff';
+import { failureOf, signalUrl } from './control';
+import { Emitter } from './emitter';
+import { preferred } from './encodings';
+import { StatsReader } from './stats';
+
+describe('pauses between attempts', () => {
+  it.each([
+    [0, 0, 100],
+    [0, 0.999, 199.9],
+    [3, 0, 800],
+    [20, 0, 2_500],
+    [1_000, 0.999, 4_997.5],
+  ])('attempt %i, chance %f: %f ms', (attempt, random, pause) =>
+    expect(pauseMs(attempt, random)).toBeCloseTo(pause, 1),
+  );
+});
+
+describe('answers of the control plane', () => {
+  it.each([
+    ['expired_token', 401, 'expired_token'],
+    ['no_edge', 503, 'no_edge'],
+    ['something_new', 401, 'token_needed'],
+    [undefined, 502, 'control_unreachable'],
+    [undefined, 429, 'too_many'],
+    ['malformed', 422, 'bad_name'],
+    [undefined, 418, 'internal'],
+  ])('%s with %i is %s', (code, status, failure) => expect(failureOf(code, status)).toBe(failure));
+
+  it.each([
+    ['http://127.0.0.1:8081', 'ws://127.0.0.1:8081/v1/signal'],
+    ['https://eu.example/edge/', 'wss://eu.example/edge/v1/signal'],
+  ])('the socket of %s is %s', (base, url) => expect(signalUrl(base)).toBe(url));
+});
+
+describe('events', () => {
+  class Bell extends Emitter<{ ring: number }> {
+    ring(times: number): void {
+      this.emit('ring', times);
+    }
+  }
+
+  it('reach their listeners until they are off, and one that throws keeps them from nobody', () => {
+    const report = vi.fn();
+    vi.stubGlobal('reportError', report);
+    const bell = new Bell();
+    const heard: number[] = [];
+    bell.on('ring', () => {
+      throw new Error('deaf');
+    });
+    const off = bell.on('ring', times => heard.push(times));
+    bell.ring(1);
+    off();
+    bell.ring(2);
+    expect(heard).toEqual([1]);
+    expect(report).toHaveBeenCalledTimes(2);
+    vi.unstubAllGlobals();
+  });
+});
+
+describe('codecs', () => {
+  it('are few and in our order', () => {
+    const offered = [
+      { mimeType: 'video/rtx' },
+      { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=0;profile-level-id=42e01f' },
+      {
+        mimeType: 'video/H264',
+        sdpFmtpLine: 'level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f',
+      },
+      { mimeType: 'video/AV1' },
+      { mimeType: 'video/VP8' },
+      { mimeType: 'video/red' },
+    ];
+    expect(preferred(offered).map(codec => codec.mimeType)).toEqual(['video/VP8', 'video/H264', 'video/rtx']);
+    expect(preferred([{ mimeType: 'audio/PCMU' }, { mimeType: 'audio/opus' }])).toHaveLength(1);
+  });
+});
+
+describe('statistics', () => {
+  const report = (bytes: number, timestamp: number): [string, unknown][] => [
+    [
+      'in',
+      {
+        id: 'in',
+        type: 'inbound-rtp',
+        timestamp,
+        kind: 'video',
+        mid: '5',
+        bytesReceived: bytes,
+        frameWidth: 640,
+        frameHeight: 360,
+      },
+    ],
+    ['t', { id: 't', type: 'transport', timestamp, selectedCandidatePairId: 'p' }],
+    [
+      'p',
+      { id: 'p', type: 'candidate-pair', timestamp, localCandidateId: 'l', currentRoundTripTime: 0.0123 },
+    ],
+    [
+      'l',
+      {
+        id: 'l',
+        type: 'local-candidate',
+        timestamp,
+        candidateType: 'relay',
+        protocol: 'udp',
+        relayProtocol: 'udp',
+      },
+    ],
+  ];
+
+  it('are differences, by slot, with the path', () => {
+    const reader = new StatsReader();
+    expect(reader.read(report(1_000, 1_000)).received.get('5')?.bitrate).toBe(0);
+    const stats = reader.read(report(2_000, 2_000));
+    expect(stats.received.get('5')).toMatchObject({ bitrate: 8_000, width: 640, height: 360 });
+    expect(stats.transport).toEqual({ candidateType: 'relay', protocol: 'udp', rttMs: 12 });
+  });
+});
