@@ -196,7 +196,6 @@ impl Dtls {
         }
     }
 
-
     /// Whether the library may see a datagram.
     fn admit(&mut self, datagram: &[u8]) -> Result<(), DropReason> {
         let mut records = Records(datagram);

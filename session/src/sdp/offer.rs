@@ -86,8 +86,8 @@ impl OfferLine {
             msid: None,
             ssrcs: Vec::new(),
             groups: Vec::new(),
-            rtcp_mux: true,
-            rtcp_rsize: true,
+            rtcp_mux: false,
+            rtcp_rsize: false,
             sctp: None,
         };
         match self {
@@ -102,6 +102,8 @@ impl OfferLine {
                 codecs: codecs.clone(),
                 extensions: extensions.clone(),
                 rids: rids.iter().map(|id| Rid { id: id.clone(), send: true, paused: false }).collect(),
+                rtcp_mux: true,
+                rtcp_rsize: true,
                 ..empty
             },
         }

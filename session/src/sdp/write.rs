@@ -59,9 +59,10 @@ fn session(out: &mut Lines, d: &Description) -> Result {
     Ok(())
 }
 
-/// A rejected line keeps its place, its formats and its mid (RFC 8829 §5.3.1).
+/// A rejected line keeps its place and its mid, and names one of its formats (RFC 3264 §6, RFC 8829 §5.3.1).
 fn rejected(out: &mut Lines, media: &MediaLine) -> Result {
-    line!(out, "m={} 0 {} {}", media.form.media, media.form.protocol, media.form.formats);
+    let format = media.form.formats.split(' ').next().unwrap_or_default();
+    line!(out, "m={} 0 {} {format}", media.form.media, media.form.protocol);
     line!(out, "c=IN IP4 0.0.0.0");
     if media.kind != LineKind::Data {
         line!(out, "a=inactive");
