@@ -70,6 +70,16 @@ pub struct LayerInfo {
     pub bitrate_bps: u32,
 }
 
+/// Digest of a room's messages up to one of them: of those before it and of its (from, id), FNV-1a, starting at 0 for none.
+#[must_use]
+pub fn chain(before: u64, message: &RoomMessage) -> u64 {
+    let bytes = before.to_be_bytes();
+    let from = message.from.as_str().as_bytes();
+    bytes.iter().chain(from).chain(&[0]).chain(message.id.as_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// One message on the control stream: 4 bytes length, big-endian, then this as JSON. Unknown fields are ignored,
 /// unknown types are skipped, so that N and N−1 share a room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -179,8 +189,12 @@ pub enum Message {
         /// The room.
         room: RoomId,
         /// The sender takes it that the receiver has all up to this number, or can no longer have them. A receiver that
-        /// has seen less asks by `RoomOpen`; `after` of the answer is the asker's `messages_seen`.
+        /// has seen less asks by `RoomOpen`; the answer begins one message before what the asker has not seen.
         after: u64,
+        /// Digest of all messages before the first of these, see [`chain`]: nodes whose digests differ have numbered
+        /// differently, and the home's numbers count. Absent when the sender does not know all of them.
+        #[serde(default)]
+        chain: Option<u64>,
         /// The messages, numbers rising by one.
         messages: Vec<RoomMessage>,
     },

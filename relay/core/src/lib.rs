@@ -10,6 +10,9 @@
 pub mod hop;
 pub mod link;
 pub mod machine;
+pub mod order;
+pub mod repair;
+pub mod roster;
 pub mod route;
 
 pub use machine::Machine;
