@@ -22,9 +22,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Largest body taken from clients and applications, in bytes: a join with round-trip times of 500 regions fits.
-pub const BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 /// Largest body taken from nodes, in bytes: a report of 10,000 rooms with the longest names fits.
-pub const NODE_BODY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const NODE_BODY_BYTES_MAX: usize = 1 << 20;
 
 /// How browsers may remember that the API may be asked from any page.
 const CORS_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -62,13 +62,17 @@ pub fn router(state: State) -> Router {
         .routes(routes!(node::attach, node::detach))
         .layer(DefaultBodyLimit::max(NODE_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(state.clone(), door::only_nodes));
-    let (api, mut document) = OpenApiRouter::with_openapi(Document::openapi()).merge(clients).merge(nodes).split_for_parts();
+    let (api, mut document) =
+        OpenApiRouter::with_openapi(Document::openapi()).merge(clients).merge(nodes).split_for_parts();
     let bearer = |what: &str| {
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build())
     };
     let parts = document.components.get_or_insert_default();
     parts.add_security_scheme("join_token", bearer("A join token."));
-    parts.add_security_scheme("api_secret", bearer("The secret of applications; nothing when the control plane is open."));
+    parts.add_security_scheme(
+        "api_secret",
+        bearer("The secret of applications; nothing when the control plane is open."),
+    );
     parts.add_security_scheme("node_secret", bearer("The secret of nodes."));
     let document = serde_json::to_string(&document).unwrap_or_default();
     let cors = CorsLayer::new()

@@ -79,7 +79,10 @@ impl Config {
             (Duration::from_secs(2)..=Duration::from_secs(300)).contains(&self.lease),
             "lease must be between 2 s and 5 min"
         );
-        anyhow::ensure!(self.rate_per_second > 0 && self.rate_burst > 0, "rate_per_second and rate_burst must not be 0");
+        anyhow::ensure!(
+            self.rate_per_second > 0 && self.rate_burst > 0,
+            "rate_per_second and rate_burst must not be 0"
+        );
         if let StoreConfig::Etcd(etcd) = &self.store {
             anyhow::ensure!(!etcd.endpoints.is_empty(), "store.endpoints must name at least one etcd");
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 /// For `#[serde(with = …)]`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    parse(&text).ok_or_else(|| D::Error::custom(format!("'{text}' is not a duration such as \"500 ms\", \"10 s\" or \"5 min\"")))
+    parse(&text).ok_or_else(|| {
+        D::Error::custom(format!("'{text}' is not a duration such as \"500 ms\", \"10 s\" or \"5 min\""))
+    })
 }
 
 fn parse(text: &str) -> Option<Duration> {

@@ -13,8 +13,8 @@ use lyceum_control_core::kv::{Commit, Expect, Outcome, SECRETS, Write};
 use lyceum_wire::id::NodeId;
 use lyceum_wire::token::{Keys as PublicKeys, Signer};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -132,7 +132,8 @@ impl Ca {
     }
 
     fn from_files(files: &CaFiles) -> anyhow::Result<Self> {
-        let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let read =
+            |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let (certificate, key) = (read(&files.certificate_file)?, read(&files.key_file)?);
         Self::new(certificate, &key).with_context(|| format!("the authority in {}", files.certificate_file.display()))
     }
@@ -223,7 +224,8 @@ mod tests {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(der(ca_pem)).unwrap();
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+        let verifier =
+            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let at = UnixTime::since_unix_epoch(Duration::from_secs(unix));
         let verdict = verifier.verify_server_cert(&der(pem), &[], &name, &[], at);
@@ -235,14 +237,14 @@ mod tests {
         let ca = keys(&Memory::new()).await.ca;
         let request = csr(&KeyPair::generate().unwrap());
         let pem = ca.sign(&NodeId::parse("eu-1").unwrap(), &request, NOW).unwrap();
-        let trusts = |name, unix| trusts(ca.certificate_pem(), &pem, name, unix);
-        assert_eq!(trusts("eu-1.lyceum.internal", NOW), Ok(()));
-        assert_eq!(trusts("eu-1.lyceum.internal", NOW - 60), Ok(()), "on a slow clock");
-        assert!(trusts("somebody.else", NOW).is_err());
-        assert!(trusts("eu-2.lyceum.internal", NOW).is_err());
-        assert!(trusts("eu-1.lyceum.internal", NOW + 25 * 3600).is_err(), "after a day");
+        let trusted = |name, unix| trusts(ca.certificate_pem(), &pem, name, unix);
+        assert_eq!(trusted("eu-1.lyceum.internal", NOW), Ok(()));
+        assert_eq!(trusted("eu-1.lyceum.internal", NOW - 60), Ok(()), "on a slow clock");
+        assert!(trusted("somebody.else", NOW).is_err());
+        assert!(trusted("eu-2.lyceum.internal", NOW).is_err());
+        assert!(trusted("eu-1.lyceum.internal", NOW + 25 * 3600).is_err(), "after a day");
         let other = keys(&Memory::new()).await.ca;
-        assert!(super::tests::trusts(other.certificate_pem(), &pem, "eu-1.lyceum.internal", NOW).is_err());
+        assert!(trusts(other.certificate_pem(), &pem, "eu-1.lyceum.internal", NOW).is_err());
     }
 
     #[tokio::test]

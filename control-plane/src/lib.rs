@@ -65,7 +65,8 @@ impl Handle {
 
 /// Starts a control plane on [`Config::listen`].
 pub async fn serve(config: Config) -> anyhow::Result<Handle> {
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     serve_on(config, listener, |api| api).await
 }
 

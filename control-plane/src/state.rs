@@ -233,7 +233,8 @@ impl Inner {
             };
             let expect = vec![Expect { key: key.clone(), revision }];
             let commit = Commit { expect, write: vec![write] };
-            let outcome = self.store.commit(commit).await.inspect_err(|error| self.metrics.store_failed("room", error))?;
+            let outcome =
+                self.store.commit(commit).await.inspect_err(|error| self.metrics.store_failed("room", error))?;
             let Outcome::Done { revision } = outcome else { continue };
             let change = match &record {
                 Some(record) => {

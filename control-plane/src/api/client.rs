@@ -5,9 +5,7 @@ use crate::state::{State, unix_now};
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
-use lyceum_wire::api::{
-    IceServer, JoinRequest, Key, KeySet, Placement, Problem, Regions, TokenAnswer, TokenRequest,
-};
+use lyceum_wire::api::{IceServer, JoinRequest, Key, KeySet, Placement, Problem, Regions, TokenAnswer, TokenRequest};
 use lyceum_wire::id::RoomId;
 use lyceum_wire::signal::Refusal;
 use lyceum_wire::token::{AUDIENCE, Claims, Grants, TEXT_BYTES_MAX, verify_for};
@@ -43,11 +41,15 @@ pub(crate) async fn token(
     let name = request.name.trim();
     let fits = |text: &str| !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control);
     if !fits(name) {
-        return Err(Failure::malformed(format!("`name` must have 1 to {TEXT_BYTES_MAX} bytes and no control characters.")));
+        return Err(Failure::malformed(format!(
+            "`name` must have 1 to {TEXT_BYTES_MAX} bytes and no control characters."
+        )));
     }
     let identity = request.identity.unwrap_or_else(|| format!("guest-{:016x}", rand::random::<u64>()));
     if !fits(&identity) {
-        return Err(Failure::malformed(format!("`identity` must have 1 to {TEXT_BYTES_MAX} bytes and no control characters.")));
+        return Err(Failure::malformed(format!(
+            "`identity` must have 1 to {TEXT_BYTES_MAX} bytes and no control characters."
+        )));
     }
     let ttl = request.ttl_seconds.unwrap_or(TTL_SECONDS);
     if !(1..=TTL_SECONDS_MAX).contains(&ttl) {

@@ -99,9 +99,11 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> 
                 let message = "The body must be JSON, with 'content-type: application/json'.";
                 Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message))
             }
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is larger than this path takes."))
-            }
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "The body is larger than this path takes.",
+            )),
             Err(rejection) => Err(Failure::malformed(rejection.body_text())),
         }
     }
@@ -128,7 +130,9 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned + Send> FromRequestParts<S> 
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Failure> {
         let asked = Query::<T>::from_request_parts(parts, state).await;
-        asked.map(|Query(asked)| Self(asked)).map_err(|rejection: QueryRejection| Failure::malformed(rejection.body_text()))
+        asked
+            .map(|Query(asked)| Self(asked))
+            .map_err(|rejection: QueryRejection| Failure::malformed(rejection.body_text()))
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) async fn room(
 ) -> Result<Json<RoomInfo>, Failure> {
     only_applications(&state, &headers)?;
     let info = state.inner.directory().room(&room);
-    info.map(Json).ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, "no_room", "Nobody hosts this room at the moment."))
+    info.map(Json)
+        .ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, "no_room", "Nobody hosts this room at the moment."))
 }
 
 /// A wish to explain.

@@ -35,7 +35,8 @@ pub(crate) async fn report(
     check(&status).map_err(Failure::malformed)?;
     let keys = state.inner.keys().ok_or_else(Failure::not_ready)?;
     state.inner.report(&node, status).await;
-    let token_keys: BTreeMap<String, String> = keys.public.iter().map(|(id, key)| (id.clone(), key.to_text())).collect();
+    let token_keys: BTreeMap<String, String> =
+        keys.public.iter().map(|(id, key)| (id.clone(), key.to_text())).collect();
     let lease_ms = u64::try_from(state.inner.config.lease.as_millis()).unwrap_or(u64::MAX);
     let rooms = state.inner.directory().maps_of(&node);
     Ok(Json(NodeLease { lease_ms, token_keys, turn_secret: keys.turn_secret.clone(), rooms }))

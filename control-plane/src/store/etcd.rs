@@ -5,19 +5,19 @@ use crate::config::EtcdConfig;
 use anyhow::Context;
 use async_trait::async_trait;
 use etcd_client::{
-    Certificate, Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, Identity, KeyValue, PutOptions,
-    TlsOptions, Txn, TxnOp, WatchOptions, WatchStream,
+    Certificate, Client, Compare, CompareOp, ConnectOptions, Error, EventType, GetOptions, Identity, KeyValue,
+    PutOptions, TlsOptions, Txn, TxnOp, WatchOptions, WatchStream,
 };
 use futures_util::stream::{self, StreamExt};
 use lyceum_control_core::kv::{Change, Commit, Entry, LeaseId, Listing, Outcome, Write};
 use std::time::Duration;
 
 /// Longest wait for one answer. A leader's election takes one to two seconds; who waits longer holds up a join for nothing.
-pub const CALL_MAX: Duration = Duration::from_secs(3);
+const CALL_MAX: Duration = Duration::from_secs(3);
 /// A connection that says nothing is asked this often whether it lives, and given [`CALL_MAX`] to answer.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Largest listing taken, in bytes: 100,000 rooms of 300 bytes and their keys.
-pub const LISTING_BYTES_MAX: usize = 64 << 20;
+const LISTING_BYTES_MAX: usize = 64 << 20;
 
 /// A store in etcd.
 pub struct Etcd {
@@ -72,7 +72,11 @@ impl Store for Etcd {
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         let expect = |expect: &lyceum_control_core::kv::Expect| {
-            Compare::mod_revision(self.key(&expect.key), CompareOp::Equal, i64::try_from(expect.revision).unwrap_or(i64::MAX))
+            Compare::mod_revision(
+                self.key(&expect.key),
+                CompareOp::Equal,
+                i64::try_from(expect.revision).unwrap_or(i64::MAX),
+            )
         };
         let write = |write: Write| match write {
             Write::Put { key, value, lease } => {

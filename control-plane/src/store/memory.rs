@@ -123,7 +123,8 @@ impl Store for Memory {
                     return Some((Err(StoreError::Behind("its log is shorter".into())), None));
                 };
                 seen = changes.last().map_or(seen, Change::revision);
-                let mine: Vec<Change> = changes.into_iter().filter(|change| change.key().starts_with(&prefix)).collect();
+                let mine: Vec<Change> =
+                    changes.into_iter().filter(|change| change.key().starts_with(&prefix)).collect();
                 if !mine.is_empty() {
                     return Some((Ok(mine), Some((shared, told, prefix, seen))));
                 }
