@@ -1,0 +1,214 @@
+/** People in front of a browser. Everything is read off the page or the browser's statistics; nothing is asked of the product. */
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+  type WebSocketRoute,
+} from 'playwright-core';
+import { expect } from 'vitest';
+import type { Mesh } from './mesh';
+
+/** Chromium with a turning circle for a camera and a beep for a voice, and nothing that calls home. */
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--use-fake-device-for-media-stream=fps=20',
+  '--use-fake-ui-for-media-stream',
+  '--allow-loopback-in-peer-connection',
+  '--autoplay-policy=no-user-gesture-required',
+];
+
+export function openBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium', args: FLAGS });
+}
+
+/** Waits until it is true. */
+export function eventually<T>(look: () => T | Promise<T>, timeout = 20_000) {
+  return expect.poll(look, { timeout, interval: 150 });
+}
+
+/** What the page's peer connections are known by. */
+declare global {
+  interface Window {
+    peers: RTCPeerConnection[];
+  }
+}
+
+export interface TileStats {
+  framesDecoded: number;
+  width: number;
+  height: number;
+}
+
+export class Person {
+  /** While true no signaling socket gets through. */
+  socketsBlocked = false;
+  socketsRefused = 0;
+  readonly errors: string[] = [];
+  readonly #sockets = new Set<WebSocketRoute>();
+
+  private constructor(
+    readonly page: Page,
+    readonly mesh: Mesh,
+    readonly name: string,
+  ) {}
+
+  static async open(
+    browser: Browser,
+    mesh: Mesh,
+    name: string,
+    options: BrowserContextOptions = {},
+  ): Promise<Person> {
+    const context = await browser.newContext({
+      viewport: { width: 800, height: 600 },
+      reducedMotion: 'reduce',
+      ...options,
+    });
+    const page = await context.newPage();
+    const person = new Person(page, mesh, name);
+    page.on('pageerror', error => person.errors.push(error.message));
+    await page.addInitScript(() => {
+      const peers: RTCPeerConnection[] = (window.peers = []);
+      window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(configuration?: RTCConfiguration) {
+          super(configuration);
+          peers.push(this);
+        }
+      };
+      // Three encodings of 360 lines are what this machine can spare.
+      if (!localStorage.getItem('lyceum'))
+        localStorage.setItem('lyceum', JSON.stringify({ quality: 'saving' }));
+    });
+    await page.routeWebSocket(/\/v1\/signal/, socket => {
+      if (person.socketsBlocked) {
+        person.socketsRefused++;
+        void socket.close();
+        return;
+      }
+      person.#sockets.add(socket);
+      socket.connectToServer();
+    });
+    return person;
+  }
+
+  async goto(address: string): Promise<void> {
+    await this.page.goto(this.mesh.url + address);
+  }
+
+  /** Through the start screen into the room, until picture and sound flow. */
+  async join(room: string, region: 'eu' | 'us', address = ''): Promise<void> {
+    await this.goto(`/?room=${room}${address}`);
+    await this.page.getByLabel('Your name').fill(this.name);
+    await this.page.getByRole('radio', { name: region }).check({ force: true });
+    await this.page.getByRole('button', { name: 'Join the room' }).click();
+    await this.connected();
+  }
+
+  async connected(): Promise<void> {
+    await this.page.locator('[data-phase=connected]').waitFor({ state: 'attached', timeout: 30_000 });
+  }
+
+  /** The tile of somebody; `X’s screen` for a screen. */
+  tile(name: string): Locator {
+    return this.page.locator('article.tile').filter({ has: this.page.getByText(name, { exact: true }) });
+  }
+
+  /** What the browser says about the video in a tile. Zeros while there is none. */
+  async stats(name: string): Promise<TileStats> {
+    const nothing = { framesDecoded: 0, width: 0, height: 0 };
+    const tile = this.tile(name);
+    if ((await tile.count()) !== 1) return nothing;
+    return tile.locator('video').evaluate(async video => {
+      const stream = (video as HTMLVideoElement).srcObject;
+      const track = stream instanceof MediaStream ? stream.getVideoTracks()[0] : undefined;
+      const receiver = window.peers.flatMap(peer => peer.getReceivers()).find(each => each.track === track);
+      const found = { framesDecoded: 0, width: 0, height: 0 };
+      (await receiver?.getStats())?.forEach((row: Record<string, unknown>) => {
+        if (row.type !== 'inbound-rtp') return;
+        found.framesDecoded = Number(row.framesDecoded ?? 0);
+        found.width = Number(row.frameWidth ?? 0);
+        found.height = Number(row.frameHeight ?? 0);
+      });
+      return found;
+    });
+  }
+
+  /** All sound heard so far, over all audio slots. */
+  heard(): Promise<number> {
+    return this.#sum('inbound-rtp', 'totalAudioEnergy');
+  }
+
+  /** All pictures decoded so far, over all slots of all connections. */
+  seen(): Promise<number> {
+    return this.#sum('inbound-rtp', 'framesDecoded');
+  }
+
+  /** `relay`, `host` …: how the packets leave this browser. */
+  way(): Promise<string> {
+    return this.page.evaluate(async () => {
+      const report = (await window.peers.at(-1)?.getStats()) ?? new Map<string, Record<string, unknown>>();
+      const rows = new Map<string, Record<string, unknown>>();
+      report.forEach((row: Record<string, unknown>) => rows.set(String(row.id), row));
+      const transport = [...rows.values()].find(row => row.type === 'transport');
+      const pair = rows.get(String(transport?.selectedCandidatePairId));
+      const type = rows.get(String(pair?.localCandidateId))?.candidateType;
+      return typeof type === 'string' ? type : '';
+    });
+  }
+
+  /** How many peer connections this page has made. */
+  connections(): Promise<number> {
+    return this.page.evaluate(() => window.peers.length);
+  }
+
+  async openChat(): Promise<void> {
+    await this.page.getByRole('button', { name: 'Chat' }).click();
+    await this.page.getByLabel('Write to everybody').waitFor();
+  }
+
+  async write(text: string): Promise<void> {
+    await this.page.getByLabel('Write to everybody').fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** The chat as it stands, what is still on its way left out. */
+  chat(): Promise<string[]> {
+    return this.page.locator('.said:not(.pending) .said-text').allTextContents();
+  }
+
+  /** Cuts the signaling socket, and keeps it cut. */
+  async cut(): Promise<void> {
+    this.socketsBlocked = true;
+    await Promise.all(
+      [...this.#sockets].map(socket => socket.close({ code: 3001, reason: 'cut by the test' })),
+    );
+    this.#sockets.clear();
+  }
+
+  async close(): Promise<void> {
+    await this.page.context().close();
+    expect(this.errors, `errors on ${this.name}'s page`).toEqual([]);
+  }
+
+  #sum(type: string, field: string): Promise<number> {
+    return this.page.evaluate(
+      async ([type, field]) => {
+        let sum = 0;
+        for (const peer of window.peers) {
+          (await peer.getStats()).forEach((row: Record<string, unknown>) => {
+            if (row.type === type) sum += Number(row[field] ?? 0);
+          });
+        }
+        return sum;
+      },
+      [type, field] as const,
+    );
+  }
+}
