@@ -7,7 +7,7 @@ pub enum Class {
     Stun,
     /// DTLS record: 20–63.
     Dtls,
-    /// TURN ChannelData: 64–79.
+    /// TURN ChannelData: 64–79, and up to 127 from clients of RFC 5766 (see [`crate::turn::CHANNEL_MAX`]).
     Channel,
     /// RTP, most likely SRTP: 128–191, and the second byte outside 192–223.
     Rtp,
@@ -16,14 +16,14 @@ pub enum Class {
 }
 
 impl Class {
-    /// Tells the class, or `None` for an empty datagram and for bytes no protocol of ours starts with (ZRTP, QUIC, noise).
+    /// Tells the class, or `None` for an empty datagram and for bytes no protocol of ours starts with (ZRTP, noise).
     #[must_use]
     #[inline]
     pub fn of(datagram: &[u8]) -> Option<Self> {
         match *datagram.first()? {
             0..=3 => Some(Self::Stun),
             20..=63 => Some(Self::Dtls),
-            64..=79 => Some(Self::Channel),
+            64..=127 => Some(Self::Channel),
             128..=191 => match datagram.get(1) {
                 Some(192..=223) => Some(Self::Rtcp),
                 _ => Some(Self::Rtp),
@@ -52,8 +52,8 @@ mod tests {
             (&[63], Some(Class::Dtls)),
             (&[0x40, 0x00], Some(Class::Channel)),
             (&[0x4f, 0xff], Some(Class::Channel)),
-            (&[0x50], None),
-            (&[127], None),
+            (&[0x50], Some(Class::Channel)),
+            (&[127], Some(Class::Channel)),
             (&[0x80], Some(Class::Rtp)),
             (&[0x80, 96], Some(Class::Rtp)),
             (&[0x80, 0x80 | 96], Some(Class::Rtp)),

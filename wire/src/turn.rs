@@ -20,8 +20,9 @@ pub use crate::cursor::Full;
 
 /// Smallest channel number (RFC 8656 §12).
 pub const CHANNEL_MIN: u16 = 0x4000;
-/// Largest channel number.
-pub const CHANNEL_MAX: u16 = 0x4fff;
+/// Largest channel number. RFC 8656 stops at 0x4FFF; clients of RFC 5766 (coturn's among them) choose up to here, and as no
+/// QUIC shares a media port (RFC 9443), nothing else begins like that.
+pub const CHANNEL_MAX: u16 = 0x7fff;
 /// Bytes before the data.
 pub const CHANNEL_HEADER_BYTES: usize = 4;
 

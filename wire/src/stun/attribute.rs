@@ -241,7 +241,7 @@ impl<'a> Message<'a> {
         self.u32(Kind::LIFETIME)
     }
 
-    /// CHANNEL-NUMBER, in its allowed range (RFC 8656 §12).
+    /// CHANNEL-NUMBER, in its allowed range, see [`crate::turn::is_channel`].
     pub fn channel_number(&self) -> Result<Option<u16>, Error> {
         self.value(Kind::CHANNEL_NUMBER, |value| match *value {
             [a, b, _, _] => Some(u16::from_be_bytes([a, b])).filter(|n| crate::turn::is_channel(*n)),
