@@ -44,6 +44,8 @@ drops! {
     // In the room.
     /// The room has no such track any more.
     UnknownTrack => "unknown_track",
+    /// The track has no such spatial layer.
+    UnknownLayer => "unknown_layer",
     /// The track is muted.
     Muted => "muted",
     /// The track already had this packet (sent again, or both original and repair came).
@@ -74,8 +76,12 @@ drops! {
     // Repairs.
     /// Asked for again, but no longer in the cache.
     NotInCache => "not_in_cache",
+    /// Asked for again, but no repair format was negotiated for the slot.
+    NoRepairFormat => "no_repair_format",
     /// Asked for again within one round trip of its last repair.
     RepairedAlready => "repaired_already",
+    /// More repairs asked for in one compound than a loss that can be repaired has.
+    TooManyRepairs => "too_many_repairs",
     /// Asked for, but the number was never given out or lies too far back.
     UnknownRepair => "unknown_repair",
 }

@@ -17,6 +17,7 @@ pub mod packet;
 pub mod room;
 pub mod seq;
 pub mod sink;
+pub mod slot;
 pub mod speaker;
 pub mod srtp;
 pub mod track;

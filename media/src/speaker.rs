@@ -1,1 +1,238 @@
-//! speaker.
+//! Who speaks: loudness from RFC 6464 levels, smoothed, with hysteresis.
+//!
+//! ```text
+//!   level     ▁▁▆█▇▁█▆▁▁▁▁▁▁▁▁▁▁
+//!   loudness  ▁▁▃▆▇▆▇▇▆▅▄▃▂▁▁▁▁▁    rises fast, falls slowly
+//!   active    ──██████████████──    from above ON until below OFF for HOLD
+//! ```
+
+use crate::packet::{AudioLevel, TrackId};
+use crate::slot::Voice;
+use std::time::{Duration, Instant};
+
+/// Somebody speaks from here on, in dB above silence (127 − level): −50 dBov, a calm voice at a laptop.
+pub const ON: u8 = 77;
+/// … until below here: −60 dBov, the noise of a quiet room.
+pub const OFF: u8 = 67;
+/// … for this long: pauses between sentences are speech.
+pub const HOLD: Duration = Duration::from_millis(1_000);
+/// Without a packet for this long a track is silent: discontinuous transmission, or it was muted.
+pub const NO_PACKET: Duration = Duration::from_millis(300);
+/// Lists go out at most this often: faster changes are not readable.
+pub const LIST_EVERY: Duration = Duration::from_millis(300);
+/// Speakers named in a list: more at once is noise.
+pub const LIST_MAX: usize = 8;
+/// One overtakes another in the list only when louder by this, in dB.
+const OVERTAKE_DB: f32 = 6.0;
+/// Share of the difference taken per packet of 20 ms when it gets louder: two packets make most of it.
+const ATTACK: f32 = 0.5;
+/// … and when it gets quieter: half in a third of a second.
+const DECAY: f32 = 0.04;
+
+/// The loudness of all tracks of a room.
+#[derive(Debug, Default)]
+pub struct Speakers {
+    /// In order of publication.
+    all: Vec<Speaker>,
+    /// Who spoke at the last look, loudest first.
+    listed: Vec<TrackId>,
+    told: Vec<TrackId>,
+    told_at: Option<Instant>,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Speaker {
+    track: TrackId,
+    /// Named in lists; a screen's sound is heard but is nobody.
+    person: bool,
+    muted: bool,
+    loudness: f32,
+    active: bool,
+    last_packet: Option<Instant>,
+    last_loud: Option<Instant>,
+}
+
+impl Speakers {
+    /// A track that may be heard.
+    pub fn add(&mut self, track: TrackId, person: bool) {
+        self.all.push(Speaker {
+            track,
+            person,
+            muted: false,
+            loudness: 0.0,
+            active: false,
+            last_packet: None,
+            last_loud: None,
+        });
+        self.changed = true;
+    }
+
+    /// It is gone.
+    pub fn remove(&mut self, track: TrackId) {
+        self.all.retain(|speaker| speaker.track != track);
+        self.changed = true;
+    }
+
+    /// It was muted or unmuted.
+    pub fn mute(&mut self, track: TrackId, muted: bool) {
+        if let Some(speaker) = self.all.iter_mut().find(|s| s.track == track) {
+            speaker.muted = muted;
+            if muted {
+                speaker.loudness = 0.0;
+            }
+            self.changed = true;
+        }
+    }
+
+    /// One packet's level.
+    #[inline]
+    pub fn level(&mut self, track: TrackId, level: AudioLevel, now: Instant) {
+        let Some(speaker) = self.all.iter_mut().find(|s| s.track == track) else { return };
+        let loud = f32::from(127 - level.minus_dbov.min(127));
+        let share = if loud > speaker.loudness { ATTACK } else { DECAY };
+        speaker.loudness += (loud - speaker.loudness) * share;
+        speaker.last_packet = Some(now);
+        if speaker.loudness >= f32::from(OFF) {
+            speaker.last_loud = Some(now);
+        }
+        if !speaker.active && speaker.loudness >= f32::from(ON) {
+            speaker.active = true;
+            self.changed = true;
+        }
+    }
+
+    /// Looks who fell silent. Says whether who is active changed since the last look.
+    pub fn look(&mut self, now: Instant) -> bool {
+        for speaker in &mut self.all {
+            if speaker.last_packet.is_some_and(|last| now.saturating_duration_since(last) > NO_PACKET) {
+                speaker.loudness = 0.0;
+                speaker.last_packet = None;
+            }
+            let held = speaker.last_loud.is_some_and(|last| now.saturating_duration_since(last) <= HOLD);
+            if speaker.active && (!held || speaker.muted) {
+                speaker.active = false;
+                self.changed = true;
+            }
+        }
+        self.order();
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The list of speakers, when it changed and the last one is old enough.
+    pub fn list(&mut self, now: Instant) -> Option<&[TrackId]> {
+        if self.told_at.is_some_and(|at| now.saturating_duration_since(at) < LIST_EVERY) {
+            return None;
+        }
+        if self.listed == self.told {
+            return None;
+        }
+        self.told.clone_from(&self.listed);
+        self.told_at = Some(now);
+        Some(&self.told)
+    }
+
+    /// All who may be heard, best first: active before silent, unmuted before muted, the latest speaker before earlier ones,
+    /// then in order of publication.
+    #[must_use]
+    pub fn ranked(&self) -> Vec<Voice<TrackId>> {
+        let mut ranked: Vec<&Speaker> = self.all.iter().collect();
+        ranked.sort_by_key(|s| (!s.active, s.muted, std::cmp::Reverse(s.last_loud)));
+        let voice = |s: &&Speaker| Voice { track: s.track, active: s.active, loudness: s.loudness as u8 };
+        ranked.iter().map(voice).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Brings the list up to date: newcomers at the end, then the clearly louder overtake.
+    fn order(&mut self) {
+        let all = &self.all;
+        let find = |track: TrackId| all.iter().find(|s| s.track == track);
+        self.listed.retain(|track| find(*track).is_some_and(|s| s.active && s.person));
+        for speaker in all.iter().filter(|s| s.active && s.person) {
+            if !self.listed.contains(&speaker.track) && self.listed.len() < LIST_MAX {
+                self.listed.push(speaker.track);
+            }
+        }
+        let loudness = |track: TrackId| find(track).map_or(0.0, |s| s.loudness);
+        for end in 1..self.listed.len() {
+            let mut at = end;
+            while at > 0 && loudness(self.listed[at]) > loudness(self.listed[at - 1]) + OVERTAKE_DB {
+                self.listed.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays levels, one per 20 ms, and returns every list that went out with its time in ms.
+    fn play(levels: impl Fn(u32, u64) -> Option<u8>, tracks: u32, length_ms: u64) -> Vec<(u64, Vec<u32>)> {
+        let (mut speakers, t) = (Speakers::default(), Instant::now());
+        (0..tracks).for_each(|n| speakers.add(TrackId(n), true));
+        let mut lists = Vec::new();
+        for ms in (0..length_ms).step_by(20) {
+            let now = t + Duration::from_millis(ms);
+            for track in 0..tracks {
+                if let Some(minus_dbov) = levels(track, ms) {
+                    speakers.level(TrackId(track), AudioLevel { minus_dbov, voice: true }, now);
+                }
+            }
+            if ms % 100 == 0 {
+                speakers.look(now);
+                if let Some(list) = speakers.list(now) {
+                    lists.push((ms, list.iter().map(|t| t.0).collect()));
+                }
+            }
+        }
+        lists
+    }
+
+    #[test]
+    fn a_sentence_with_pauses_is_one_turn() {
+        let lists = play(|_, ms| Some(if ms < 3_000 && ms % 800 < 400 { 30 } else { 127 }), 1, 6_000);
+        assert_eq!(lists.len(), 2, "{lists:?}");
+        assert_eq!((&lists[0].1[..], &lists[1].1[..]), (&[0][..], &[][..]));
+        assert!((3_500..5_000).contains(&lists[1].0));
+    }
+
+    #[test]
+    fn a_click_or_a_quiet_room_is_nobody() {
+        assert_eq!(play(|_, ms| Some(if ms % 1_000 == 0 { 40 } else { 127 }), 1, 5_000), []);
+        assert_eq!(play(|_, _| Some(62), 1, 5_000), []);
+    }
+
+    #[test]
+    fn lists_are_never_more_frequent_than_readable() {
+        let lists = play(|track, ms| Some(if ms / 90 % 3 == u64::from(track) { 10 } else { 120 }), 3, 10_000);
+        assert!(lists.windows(2).all(|w| w[1].0 - w[0].0 >= 300), "{lists:?}");
+    }
+
+    #[test]
+    fn the_clearly_louder_leads_and_the_slightly_louder_does_not() {
+        let lists = play(|track, _| Some(if track == 0 { 30 } else { 27 }), 2, 2_000);
+        assert_eq!(lists.last().unwrap().1, [0, 1]);
+        let lists = play(|track, _| Some(if track == 0 { 45 } else { 20 }), 2, 2_000);
+        assert_eq!(lists.last().unwrap().1, [1, 0]);
+    }
+
+    #[test]
+    fn who_stops_sending_stops_speaking() {
+        let lists = play(|_, ms| (ms < 1_000).then_some(20), 1, 4_000);
+        assert_eq!(lists.len(), 2, "{lists:?}");
+        assert!(lists[1].0 <= 2_600);
+    }
+}

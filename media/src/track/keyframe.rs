@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 pub const ASK_EVERY: Duration = Duration::from_millis(500);
 /// An unanswered question is repeated after this: it or its answer was lost.
 pub const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Unanswered questions in a row, then only the normal pace: a publisher that does not send cannot answer.
+/// Unanswered questions in a row, then only the normal pace.
 pub const AGAIN_MAX: u8 = 3;
+/// Unanswered questions in a row, then none until somebody wishes anew: a publisher that does not send cannot answer.
+pub const UNANSWERED_MAX: u8 = 12;
 
 /// The wish of everybody for a key frame of one layer.
 #[derive(Debug, Default)]
@@ -29,6 +31,12 @@ impl Wish {
         self.unanswered = 0;
     }
 
+    /// Whether somebody wishes.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Nobody watches any more.
     pub fn forget(&mut self) {
         self.since = None;
@@ -41,6 +49,9 @@ impl Wish {
         }
         self.asked = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered >= UNANSWERED_MAX {
+            self.since = None;
+        }
         true
     }
 
@@ -83,7 +94,7 @@ mod tests {
     fn a_lost_question_is_repeated_sooner_but_not_for_ever() {
         let (mut wish, t) = (Wish::default(), Instant::now());
         wish.wish(t);
-        let asked: Vec<_> = (0..250u64).map(|n| n * 10).filter(|n| wish.poll(t + ms(*n))).collect();
-        assert_eq!(asked, [0, 250, 500, 750, 1_250, 1_750, 2_250]);
+        let asked: Vec<_> = (0..2_000u64).map(|n| n * 10).filter(|n| wish.poll(t + ms(*n))).collect();
+        assert_eq!(asked, [0, 250, 500, 750, 1_250, 1_750, 2_250, 2_750, 3_250, 3_750, 4_250, 4_750]);
     }
 }

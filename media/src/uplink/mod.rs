@@ -294,7 +294,8 @@ impl Uplink {
         let layer = self.layers.find_mut(source.track, source.spatial).ok_or(Drop::UnknownSource)?;
         let pt = *layer.payload_types.iter().find(|p| p.pt == header.payload_type).ok_or(Drop::UnknownPayloadType)?;
         let seq = layer.number(header.ssrc, header.sequence);
-        self.sources.reception(header.ssrc, |r| r.received(seq, header.timestamp, pt.clock_hz, self.feedback.epoch, now));
+        self.sources
+            .reception(header.ssrc, |r| r.received(seq, header.timestamp, pt.clock_hz, self.feedback.epoch, now));
         let arrival = layer.received(seq, now);
         if let Some(rtt) = arrival {
             self.feedback.measured(rtt);

@@ -56,7 +56,12 @@ impl Sources {
 
     /// Whose this packet is; remembers what it says of itself.
     #[inline]
-    pub(super) fn resolve(&mut self, header: &Header, known: &Known<'_>, lines: &[Publication]) -> Result<Source, Drop> {
+    pub(super) fn resolve(
+        &mut self,
+        header: &Header,
+        known: &Known<'_>,
+        lines: &[Publication],
+    ) -> Result<Source, Drop> {
         if let Ok(at) = self.known.binary_search_by_key(&header.ssrc, |k| k.ssrc) {
             return Ok(self.known[at].source);
         }

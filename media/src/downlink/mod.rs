@@ -1,0 +1,523 @@
+//! The sending sides of all peers of one shard.
+//!
+//! ```text
+//!   Room ─▶ offer ─▶ slot: wanted? which numbers? ─▶ header │ payload, copied once │ seal in place ─▶ outbox ─▶ flush
+//! ```
+
+mod outbox;
+mod report;
+mod slot;
+mod template;
+
+use crate::drop::Drop;
+use crate::feedback::report::NtpClock;
+use crate::packet::{Codec, Packet, Ssrc};
+use crate::sink::{Begin, Origin};
+use crate::srtp::{Keys, Outbound, SrtpError};
+use crate::track::Meaning;
+use lyceum_wire::ext;
+use lyceum_wire::signal::SlotKind;
+use outbox::Outbox;
+use slot::Wire;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub use outbox::{BATCH_BYTES_MAX, OUTBOX_BYTES_MAX, SEGMENTS_MAX};
+pub(crate) use slot::Slot;
+pub use template::MID_BYTES_MAX;
+
+/// One peer's sending side in the arena. Never names another one later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DownlinkId(pub u64);
+
+/// Which slot of a downlink: its place in the list given to [`Downlinks::set_slots`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotIndex(pub u16);
+
+/// What a slot may send one codec as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotCodec {
+    /// Codec.
+    pub codec: Codec,
+    /// Its payload type on this m-line.
+    pub pt: u8,
+    /// Payload type of its repairs, if negotiated.
+    pub rtx_pt: Option<u8>,
+    /// RTP clock, ticks per second.
+    pub clock_hz: u32,
+}
+
+/// One receiving m-line of the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotSpec {
+    /// Its mid.
+    pub mid: String,
+    /// What may be put into it.
+    pub kind: SlotKind,
+    /// Codecs negotiated.
+    pub codecs: Vec<SlotCodec>,
+    /// The source we send from, for the life of the slot.
+    pub ssrc: Ssrc,
+    /// The source repairs come from.
+    pub rtx_ssrc: Option<Ssrc>,
+}
+
+/// What a new downlink is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Header extensions the peer takes: mid, transport-cc, abs-send-time and audio level are written where it does.
+    pub extensions: ext::Map,
+    /// Our name in sender descriptions (RFC 3550 §6.5.1); the same for all slots, so that sound and picture are one person's.
+    pub cname: String,
+    /// This moment …
+    pub epoch: Instant,
+    /// … is this NTP time (RFC 3550 §4), the same for all downlinks of a node.
+    pub epoch_ntp: u64,
+    /// Where numbering of new slots begins (sequence, timestamp, picture id): any number, should not be guessable.
+    pub seed: u64,
+}
+
+/// One send call: `bytes` cut into `segment_size` pieces (the last may be shorter), all to one address.
+#[derive(Debug, Clone, Copy)]
+pub struct Transmit<'a> {
+    /// Whose.
+    pub downlink: DownlinkId,
+    /// Where to.
+    pub to: SocketAddr,
+    /// One or more datagrams.
+    pub bytes: &'a [u8],
+    /// Length of each datagram but the last.
+    pub segment_size: usize,
+}
+
+/// What a subscriber reports of what it receives, for the bandwidth estimate.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Reception {
+    /// Round-trip time by sender and receiver reports.
+    pub rtt: Option<Duration>,
+    /// Worst fraction lost over its slots in the last receiver report, 0 to 1.
+    pub loss: f32,
+    /// Last REMB, bits per second.
+    pub remb_bps: Option<u64>,
+    /// Packets its transport-cc feedback said arrived.
+    pub transport_received: u64,
+    /// Packets its transport-cc feedback said did not (yet) arrive.
+    pub transport_missing: u64,
+}
+
+/// What a downlink sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// RTP packets, repairs included.
+    pub packets: u64,
+    /// Their bytes on the wire above UDP.
+    pub bytes: u64,
+    /// Repairs among them.
+    pub repairs: u64,
+    /// NACKed numbers received.
+    pub nacked: u64,
+    /// PLI and FIR received.
+    pub key_frame_requests: u64,
+}
+
+/// All sending sides of one shard.
+#[derive(Default)]
+pub struct Downlinks {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    /// Who has something to send in this turn.
+    dirty: Vec<DownlinkId>,
+    /// Outboxes of former turns, to be used again.
+    spare: Vec<Outbox>,
+    /// When whose sender reports are due.
+    reports: BTreeSet<(Instant, DownlinkId)>,
+}
+
+struct Entry {
+    generation: u32,
+    downlink: Option<Box<Downlink>>,
+}
+
+/// One peer's sending side.
+pub(crate) struct Downlink {
+    config: Config,
+    clock: NtpClock,
+    outbound: Option<Outbound>,
+    remote: Option<SocketAddr>,
+    pub(crate) slots: Vec<Slot>,
+    /// Numbers used by sources whose slots are gone: under the same keys none may be used twice.
+    retired: Vec<Retired>,
+    outbox: Option<Outbox>,
+    /// Next transport-wide number.
+    transport: u16,
+    reception: Reception,
+    sent: Sent,
+    report_due: Option<Instant>,
+    slots_made: u64,
+}
+
+struct Retired {
+    ssrc: Ssrc,
+    media: u64,
+    repair: u64,
+}
+
+impl Downlinks {
+    /// An empty arena.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a peer's sending side: no keys, no address, no slots yet.
+    pub fn insert(&mut self, config: Config, _now: Instant) -> DownlinkId {
+        let clock = NtpClock { epoch: config.epoch, ntp: config.epoch_ntp };
+        let downlink = Box::new(Downlink {
+            transport: (config.seed >> 8) as u16,
+            config,
+            clock,
+            outbound: None,
+            remote: None,
+            slots: Vec::new(),
+            retired: Vec::new(),
+            outbox: None,
+            reception: Reception::default(),
+            sent: Sent::default(),
+            report_due: None,
+            slots_made: 0,
+        });
+        let index = self.free.pop().unwrap_or(self.entries.len() as u32);
+        if index as usize == self.entries.len() {
+            self.entries.push(Entry { generation: 0, downlink: None });
+        }
+        let entry = &mut self.entries[index as usize];
+        entry.downlink = Some(downlink);
+        DownlinkId::new(index, entry.generation)
+    }
+
+    /// Removes it. Take it out of its room first ([`crate::Room::leave`]).
+    pub fn remove(&mut self, id: DownlinkId) {
+        let Some(entry) = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation()) else { return };
+        let Some(downlink) = entry.downlink.take() else { return };
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(id.index() as u32);
+        if let Some(due) = downlink.report_due {
+            self.reports.remove(&(due, id));
+        }
+        if let Some(mut outbox) = downlink.outbox {
+            outbox.clear();
+            self.spare.push(outbox);
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Changes what was negotiated for header extensions.
+    pub fn set_extensions(&mut self, id: DownlinkId, extensions: &ext::Map) {
+        if let Some(downlink) = self.find_mut(id) {
+            downlink.config.extensions = extensions.clone();
+            for slot in &mut downlink.slots {
+                slot.renew(extensions);
+            }
+        }
+    }
+
+    /// This side's SRTP keys, from DTLS.
+    pub fn set_keys(&mut self, id: DownlinkId, keys: &Keys) -> Result<(), SrtpError> {
+        let outbound = Outbound::new(keys)?;
+        if let Some(downlink) = self.find_mut(id) {
+            downlink.outbound = Some(outbound);
+        }
+        Ok(())
+    }
+
+    /// Where datagrams go; changes when ICE selects another pair.
+    pub fn set_remote(&mut self, id: DownlinkId, remote: SocketAddr) {
+        if let Some(downlink) = self.find_mut(id) {
+            downlink.remote = Some(remote);
+        }
+    }
+
+    /// The receiving m-lines in order, at most [`SLOTS_MAX`]. A slot with the same mid and SSRC as before goes on; call
+    /// [`crate::Room::slots_changed`] after it.
+    pub fn set_slots(&mut self, id: DownlinkId, slots: Vec<SlotSpec>) {
+        let Some(downlink) = self.find_mut(id) else { return };
+        let mut old = std::mem::take(&mut downlink.slots);
+        for spec in slots.into_iter().take(SLOTS_MAX) {
+            let same = |slot: &Slot| slot.spec.mid == spec.mid && slot.spec.ssrc == spec.ssrc;
+            let slot = match old.iter().position(same) {
+                Some(at) => {
+                    let mut slot = old.swap_remove(at);
+                    slot.renegotiate(spec, &downlink.config.extensions);
+                    slot
+                }
+                None => downlink.new_slot(spec),
+            };
+            downlink.slots.push(slot);
+        }
+        for gone in old {
+            let (media, repair) = gone.numbers_used();
+            downlink.retired.retain(|r| r.ssrc != gone.spec.ssrc);
+            if downlink.retired.len() == RETIRED_MAX {
+                downlink.retired.remove(0);
+            }
+            downlink.retired.push(Retired { ssrc: gone.spec.ssrc, media, repair });
+        }
+    }
+
+    /// Seals a plain RTCP compound and puts it into the batch.
+    pub fn send_rtcp(&mut self, id: DownlinkId, compound: &[u8]) {
+        let Some(mut ready) = self.ready(id) else { return };
+        let outbox = ready.outbox();
+        let Ok(start) = outbox.open() else { return };
+        outbox.bytes().extend_from_slice(compound);
+        ready.seal_rtcp(start);
+    }
+
+    /// What the peer reports.
+    #[must_use]
+    pub fn reception(&self, id: DownlinkId) -> Option<Reception> {
+        self.find(id).map(|downlink| downlink.reception)
+    }
+
+    /// What was sent to it.
+    #[must_use]
+    pub fn sent(&self, id: DownlinkId) -> Option<Sent> {
+        self.find(id).map(|downlink| downlink.sent)
+    }
+
+    /// Sender reports that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, id)) = self.reports.first().copied().filter(|(due, _)| *due <= now) {
+            self.reports.pop_first();
+            self.send_reports(id, now);
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`] next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.reports.first().map(|(due, _)| *due)
+    }
+
+    /// Hands out everything written since the last flush, at most one send call per size change and peer. Call at the end of each turn.
+    pub fn flush(&mut self, mut send: impl FnMut(Transmit<'_>)) {
+        for id in self.dirty.drain(..) {
+            let Some(entry) = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation()) else {
+                continue;
+            };
+            let Some(downlink) = entry.downlink.as_mut() else { continue };
+            let Some(mut outbox) = downlink.outbox.take() else { continue };
+            if let Some(to) = downlink.remote {
+                for (bytes, segment_size) in outbox.batches() {
+                    send(Transmit { downlink: id, to, bytes, segment_size });
+                }
+            }
+            outbox.clear();
+            self.spare.push(outbox);
+        }
+    }
+
+    /// One packet for one slot: the hot path. Says whether the slot's stream began anew with it.
+    #[inline]
+    pub(crate) fn offer(
+        &mut self,
+        id: DownlinkId,
+        slot: SlotIndex,
+        packet: &Packet<'_>,
+        meaning: &Meaning,
+        begin: Begin,
+        now: Instant,
+    ) -> Result<bool, Drop> {
+        let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation());
+        let downlink = entry.and_then(|e| e.downlink.as_deref_mut()).ok_or(Drop::SubscriberGone)?;
+        let outbound = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()).ok_or(Drop::NotConnected)?;
+        let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
+        let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
+        let send_time = send_time(&downlink.config, now);
+        let before = outbox.bytes().len();
+        let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
+        let began = slot.take(packet, meaning, begin, wire, now)?;
+        downlink.sent.packets += 1;
+        downlink.sent.bytes += (downlink.outbox.as_mut().map_or(0, |o| o.bytes().len()) - before) as u64;
+        if downlink.report_due.is_none() {
+            // The first report comes soon, so that sound and picture agree from the start.
+            let due = now + report::FIRST_AFTER;
+            downlink.report_due = Some(due);
+            self.reports.insert((due, id));
+        }
+        Ok(began)
+    }
+
+    /// A slot.
+    pub(crate) fn slot_mut(&mut self, id: DownlinkId, slot: SlotIndex) -> Option<&mut Slot> {
+        self.find_mut(id)?.slots.get_mut(usize::from(slot.0))
+    }
+
+    /// The slot that sends from this source.
+    pub(crate) fn slot_of(&self, id: DownlinkId, ssrc: u32) -> Option<SlotIndex> {
+        let slots = &self.find(id)?.slots;
+        slots.iter().position(|slot| slot.spec.ssrc == Ssrc(ssrc)).map(|at| SlotIndex(at as u16))
+    }
+
+    /// What a NACKed number was, if it may be repaired now.
+    pub(crate) fn asked_again(
+        &mut self,
+        id: DownlinkId,
+        slot: SlotIndex,
+        number: u16,
+        now: Instant,
+    ) -> Result<Origin, Drop> {
+        let downlink = self.find_mut(id).ok_or(Drop::SubscriberGone)?;
+        downlink.sent.nacked += 1;
+        let rtt = downlink.reception.rtt.unwrap_or(RTT_UNKNOWN);
+        let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
+        let origin = slot.stream.locate(number).ok_or(Drop::UnknownRepair)?;
+        if slot.may_repair(number, now, rtt) { Ok(origin) } else { Err(Drop::RepairedAlready) }
+    }
+
+    /// Sends the packet behind a NACKed number again.
+    pub(crate) fn repair(
+        &mut self,
+        id: DownlinkId,
+        slot: SlotIndex,
+        number: u16,
+        packet: &Packet<'_>,
+        meaning: &Meaning,
+        now: Instant,
+    ) -> Result<(), Drop> {
+        let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation());
+        let downlink = entry.and_then(|e| e.downlink.as_deref_mut()).ok_or(Drop::SubscriberGone)?;
+        let outbound = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()).ok_or(Drop::NotConnected)?;
+        let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
+        let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
+        let send_time = send_time(&downlink.config, now);
+        let before = outbox.bytes().len();
+        let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
+        slot.repair(number, packet, meaning, wire)?;
+        downlink.sent.packets += 1;
+        downlink.sent.repairs += 1;
+        downlink.sent.bytes += (downlink.outbox.as_mut().map_or(0, |o| o.bytes().len()) - before) as u64;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, id: DownlinkId) -> Option<&Downlink> {
+        self.entries.get(id.index()).filter(|e| e.generation == id.generation())?.downlink.as_deref()
+    }
+
+    #[inline]
+    pub(crate) fn find_mut(&mut self, id: DownlinkId) -> Option<&mut Downlink> {
+        self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation())?.downlink.as_deref_mut()
+    }
+
+    /// Keys and address are there: what is needed to write.
+    fn ready(&mut self, id: DownlinkId) -> Option<Ready<'_>> {
+        let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation())?;
+        let downlink = entry.downlink.as_deref_mut()?;
+        if downlink.outbound.is_none() || downlink.remote.is_none() {
+            return None;
+        }
+        outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
+        Some(Ready { downlink })
+    }
+}
+
+/// A downlink with keys, address and an outbox.
+struct Ready<'a> {
+    downlink: &'a mut Downlink,
+}
+
+impl Ready<'_> {
+    fn outbox(&mut self) -> &mut Outbox {
+        self.downlink.outbox.get_or_insert_default()
+    }
+
+    fn seal_rtcp(&mut self, start: usize) {
+        let (Some(outbound), Some(outbox)) = (&mut self.downlink.outbound, &mut self.downlink.outbox) else { return };
+        match outbound.seal_rtcp(outbox.bytes(), start) {
+            Ok(()) => outbox.close(start),
+            Err(_) => outbox.cancel(start),
+        }
+    }
+}
+
+impl Downlink {
+    fn new_slot(&mut self, spec: SlotSpec) -> Slot {
+        self.slots_made += 1;
+        let seed = mix(self.config.seed ^ mix(self.slots_made));
+        let ssrc = spec.ssrc;
+        let mut slot = Slot::new(spec, &self.config.extensions, seed);
+        if let Some(at) = self.retired.iter().position(|r| r.ssrc == ssrc) {
+            let retired = self.retired.swap_remove(at);
+            slot.continue_at(retired.media, retired.repair);
+        }
+        slot
+    }
+}
+
+impl DownlinkId {
+    fn new(index: u32, generation: u32) -> Self {
+        Self(u64::from(generation) << 32 | u64::from(index))
+    }
+
+    #[inline]
+    fn index(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+
+    #[inline]
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// The peer's outbox of this turn; taken from the spare ones when it is the first packet.
+#[inline]
+fn outbox_of<'a>(
+    outbox: &'a mut Option<Outbox>,
+    spare: &mut Vec<Outbox>,
+    dirty: &mut Vec<DownlinkId>,
+    id: DownlinkId,
+) -> &'a mut Outbox {
+    outbox.get_or_insert_with(|| {
+        dirty.push(id);
+        spare.pop().unwrap_or_default()
+    })
+}
+
+/// The turn's time as abs-send-time.
+#[inline]
+fn send_time(config: &Config, now: Instant) -> u32 {
+    ext::abs_send_time(now.saturating_duration_since(config.epoch).as_micros() as u64)
+}
+
+/// Spreads a number over 64 bits (the finalizer of SplitMix64): slots of one peer begin at unrelated numbers.
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Slots of one peer: a wall of 49 pictures with voices and screens, and room to grow.
+pub const SLOTS_MAX: usize = 128;
+/// Sources remembered after their slots are gone: many renegotiations' worth, 24 bytes each.
+const RETIRED_MAX: usize = 512;
+/// Assumed until measured: shorter than most, so that a repeat is answered rather than swallowed.
+const RTT_UNKNOWN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+#[path = "../downlink_tests.rs"]
+mod tests;

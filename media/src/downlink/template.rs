@@ -1,0 +1,142 @@
+//! A slot's RTP header, written once and then only patched.
+//!
+//! ```text
+//!   V P X CC│M PT│sequence│timestamp│SSRC│CSRC│BEDE len│mid …│transport-cc│abs-send-time│audio level│pad
+//!            ╰───────── patched ─────────╯  ╰ on a switch ╯   ╰───────── patched ────────────────╯
+//! ```
+
+use lyceum_wire::ext::{self, AudioLevel, Form, Kind};
+use lyceum_wire::rtp;
+
+/// Room for a header in bytes: fixed part, one CSRC, and extensions with the longest mid.
+const BYTES: usize = 64;
+/// Longest mid written, in bytes: what the one-byte form of header extensions can hold (RFC 8285 §4.2).
+pub const MID_BYTES_MAX: usize = 16;
+
+/// A header with holes.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    bytes: [u8; BYTES],
+    len: usize,
+    /// Places of extension data; 0: not there.
+    transport_at: usize,
+    send_time_at: usize,
+    level_at: usize,
+}
+
+/// What goes into the holes of one packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holes {
+    pub(crate) marker: bool,
+    pub(crate) pt: u8,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) transport: u16,
+    pub(crate) send_time: u32,
+    pub(crate) level: Option<AudioLevel>,
+}
+
+impl Template {
+    /// A header for this source. `level`: sound, which carries its loudness.
+    pub(crate) fn new(ssrc: u32, mid: &str, extensions: &ext::Map, level: bool) -> Self {
+        let mut template = Self { bytes: [0; BYTES], len: 0, transport_at: 0, send_time_at: 0, level_at: 0 };
+        let fields = rtp::Fields { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc };
+        let written = rtp::Writer::start(&mut template.bytes, fields, &[0], Form::OneByte).and_then(|mut writer| {
+            // Behind the fixed part, one CSRC and the block's own header.
+            let mut at = rtp::FIXED_BYTES + 4 + 4;
+            let mut add = |kind: Kind, data: &[u8]| {
+                let Some(id) = extensions.id(kind).filter(|id| Form::OneByte.fits(*id, data.len())) else {
+                    return Ok(0);
+                };
+                writer.extension(id, data)?;
+                let place = at + 1;
+                at = place + data.len();
+                Ok(place)
+            };
+            add(Kind::Mid, mid.as_bytes())?;
+            template.transport_at = add(Kind::TransportSequence, &[0; 2])?;
+            template.send_time_at = add(Kind::AbsSendTime, &[0; 3])?;
+            if level {
+                template.level_at = add(Kind::AudioLevel, &[SILENCE])?;
+            }
+            writer.finish()
+        });
+        // A mid too long for the room is left out by `fits`; nothing else is of variable length.
+        template.len = written.unwrap_or(0);
+        template
+    }
+
+    /// Whose media it carries from now on.
+    pub(crate) fn set_contributor(&mut self, csrc: u32) {
+        self.bytes[rtp::FIXED_BYTES..rtp::FIXED_BYTES + 4].copy_from_slice(&csrc.to_be_bytes());
+    }
+
+    /// Length in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends the header with its holes filled.
+    #[inline]
+    pub(crate) fn write(&mut self, holes: Holes, out: &mut Vec<u8>) {
+        let bytes = &mut self.bytes;
+        bytes[1] = u8::from(holes.marker) << 7 | holes.pt & 0x7f;
+        bytes[2..4].copy_from_slice(&holes.sequence.to_be_bytes());
+        bytes[4..8].copy_from_slice(&holes.timestamp.to_be_bytes());
+        if self.transport_at != 0 {
+            bytes[self.transport_at..self.transport_at + 2].copy_from_slice(&holes.transport.to_be_bytes());
+        }
+        if self.send_time_at != 0 {
+            bytes[self.send_time_at..self.send_time_at + 3].copy_from_slice(&holes.send_time.to_be_bytes()[1..]);
+        }
+        if self.level_at != 0 {
+            bytes[self.level_at] = holes.level.map_or(SILENCE, AudioLevel::to_byte);
+        }
+        out.extend_from_slice(&bytes[..self.len]);
+    }
+}
+
+/// A level byte that says nothing is heard, for packets whose publisher does not say.
+const SILENCE: u8 = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_where_a_reader_finds_them() {
+        let mut map = ext::Map::new();
+        for (id, kind) in [(3, Kind::Mid), (5, Kind::TransportSequence), (2, Kind::AbsSendTime), (1, Kind::AudioLevel)]
+        {
+            map.set(id, kind);
+        }
+        for mid in ["0", "a-mid-of-16-byte"] {
+            let mut template = Template::new(0xdead_beef, mid, &map, true);
+            template.set_contributor(77);
+            let mut out = Vec::new();
+            let level = AudioLevel { below_full: 33, voice: true };
+            let holes = Holes {
+                marker: true,
+                pt: 111,
+                sequence: 65_530,
+                timestamp: 7,
+                transport: 40_000,
+                send_time: 0x12_3456,
+                level: Some(level),
+            };
+            template.write(holes, &mut out);
+            out.extend(b"payload");
+            let header = rtp::Header::parse(&out).unwrap();
+            assert_eq!((header.marker, header.payload_type, header.sequence), (true, 111, 65_530));
+            assert_eq!((header.timestamp, header.ssrc, header.len), (7, 0xdead_beef, template.len()));
+            assert_eq!(header.csrcs(&out).collect::<Vec<_>>(), [77]);
+            let known = map.read(header.extensions(&out));
+            assert_eq!(known.mid, Some(mid));
+            assert_eq!((known.transport_sequence, known.abs_send_time), (Some(40_000), Some(0x12_3456)));
+            assert_eq!(known.audio_level, Some(level));
+        }
+        let bare = Template::new(1, "0", &ext::Map::new(), false);
+        assert_eq!(bare.len(), 16, "no extension, no block");
+    }
+}

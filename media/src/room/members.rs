@@ -1,0 +1,341 @@
+//! Which track is in which slot of whom, and which layer of it.
+
+use super::state::{Sink, Track};
+use super::{Assigned, Event, Room, find_mut};
+use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
+use crate::drop::Drop;
+use crate::packet::{Codec, TrackId};
+use crate::sink::Begin;
+use crate::sink::select::{TileSize, choose};
+use crate::slot;
+use crate::track::Meaning;
+use lyceum_wire::id::{Kind, ParticipantId, Source};
+use lyceum_wire::signal::{SlotKind, Tile};
+use std::time::Instant;
+
+/// Somebody of this node who receives.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) participant: ParticipantId,
+    /// What it shows; none before it said.
+    pub(super) view: Option<Vec<Tile>>,
+    /// It has slots for sound.
+    pub(super) listens: bool,
+    /// What its client was told of each slot.
+    told: Vec<Option<TrackId>>,
+}
+
+impl Member {
+    pub(super) fn new(participant: ParticipantId) -> Self {
+        Self { participant, view: None, listens: false, told: Vec::new() }
+    }
+}
+
+impl Room {
+    /// The slots are other ones: sinks are made anew from what the slots still carry, then the free ones are filled.
+    pub(super) fn readopt(&mut self, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
+        let Some(member) = self.members.get_mut(&downlink) else { return };
+        let Some(state) = downlinks.find(downlink) else { return };
+        member.listens = state.slots.iter().any(|slot| slot.spec.kind == SlotKind::Audio);
+        // Whatever they carry is told again: mids may mean something else now.
+        member.told = vec![None; state.slots.len()];
+        let carried: Vec<_> = state.slots.iter().map(|slot| slot.track).collect();
+        for id in self.order.clone() {
+            let Some(track) = find_mut(&mut self.tracks, id) else { continue };
+            let mut old: Vec<Sink> = track.sinks.extract_if(.., |sink| sink.downlink == downlink).collect();
+            for (at, _) in carried.iter().enumerate().filter(|(_, carried)| **carried == Some(id)) {
+                let tile = old.pop().map_or(TILE_UNKNOWN, |sink| sink.tile);
+                let slot = SlotIndex(at as u16);
+                track.sinks.push(Sink { downlink, slot, mask: 0, needs: 0, tile });
+            }
+            self.aim_member(id, downlink, downlinks, now);
+        }
+        // A slot may carry a track that is gone, or that it cannot carry any more.
+        for (at, track) in carried.iter().enumerate() {
+            let Some(id) = *track else { continue };
+            let codec = self.find(id).map(|track| track.codec);
+            let Some(slot) = downlinks.slot_mut(downlink, SlotIndex(at as u16)) else { continue };
+            if codec.is_none_or(|codec| !slot.takes(codec)) {
+                self.put(downlink, SlotIndex(at as u16), None, downlinks);
+            }
+        }
+        self.assign(downlink, Kind::Video, downlinks, now);
+        self.assign(downlink, Kind::Audio, downlinks, now);
+    }
+
+    /// Tracks of this kind came or went: everybody's slots are looked at.
+    pub(super) fn assign_all(&mut self, kind: Kind, downlinks: &mut Downlinks, now: Instant) {
+        let everybody: Vec<_> = self.members.keys().copied().collect();
+        let ranked = if kind == Kind::Audio { self.speakers.ranked() } else { Vec::new() };
+        for downlink in everybody {
+            self.assign_ranked(downlink, kind, &ranked, downlinks, now);
+        }
+    }
+
+    /// Fills one member's slots of a kind, and tells what changed.
+    pub(super) fn assign(&mut self, downlink: DownlinkId, kind: Kind, downlinks: &mut Downlinks, now: Instant) {
+        let ranked = if kind == Kind::Audio { self.speakers.ranked() } else { Vec::new() };
+        self.assign_ranked(downlink, kind, &ranked, downlinks, now);
+    }
+
+    fn assign_ranked(
+        &mut self,
+        downlink: DownlinkId,
+        kind: Kind,
+        ranked: &[slot::Voice<TrackId>],
+        downlinks: &mut Downlinks,
+        now: Instant,
+    ) {
+        let (Some(member), Some(state)) = (self.members.get(&downlink), downlinks.find(downlink)) else { return };
+        let slot_kinds: &[SlotKind] = match kind {
+            Kind::Audio => &[SlotKind::Audio],
+            Kind::Video => &[SlotKind::Video, SlotKind::Screen],
+        };
+        let (mut changes, mut tiles) = (Vec::new(), Vec::new());
+        for slot_kind in slot_kinds {
+            let of_kind = |at: &usize| state.slots[*at].spec.kind == *slot_kind;
+            let places: Vec<usize> = (0..state.slots.len()).filter(of_kind).collect();
+            let Some(first) = places.first().copied() else { continue };
+            let takes = |codec: Codec| state.slots[first].takes(codec);
+            let before: Vec<_> = places.iter().map(|at| state.slots[*at].track).collect();
+            let after = match slot_kind {
+                SlotKind::Audio => {
+                    let mut voices = ranked.to_vec();
+                    voices.retain(|voice| self.may_have(member, voice.track, &takes));
+                    slot::voices(&before, &voices)
+                }
+                SlotKind::Video | SlotKind::Screen => {
+                    let wanted = self.wanted(member, *slot_kind, &takes);
+                    let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
+                    tiles.extend(wanted);
+                    slot::settle(&before, &ids)
+                }
+            };
+            for ((at, before), after) in places.into_iter().zip(before).zip(after) {
+                if before != after {
+                    changes.push(Change { slot: SlotIndex(at as u16), before, after });
+                }
+            }
+        }
+        // First all that go, then all that come: a track moves from slot to slot in one step.
+        for change in &changes {
+            self.put(downlink, change.slot, None, downlinks);
+        }
+        for change in changes.iter().filter(|change| change.after.is_some()) {
+            self.put(downlink, change.slot, change.after, downlinks);
+        }
+        let mut touched: Vec<TrackId> = changes.iter().flat_map(|c| [c.before, c.after]).flatten().collect();
+        for (id, tile) in tiles {
+            let Some(track) = find_mut(&mut self.tracks, id) else { continue };
+            for sink in track.sinks.iter_mut().filter(|sink| sink.downlink == downlink && sink.tile != tile) {
+                sink.tile = tile;
+                touched.push(id);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for id in touched {
+            self.aim_member(id, downlink, downlinks, now);
+        }
+        self.tell(downlink, downlinks);
+    }
+
+    /// What a member wants in its picture slots of a kind, most important first: what it shows, or everything before it said.
+    fn wanted(&self, member: &Member, kind: SlotKind, takes: &impl Fn(Codec) -> bool) -> Vec<(TrackId, TileSize)> {
+        let source = if kind == SlotKind::Screen { Source::Screen } else { Source::Camera };
+        match &member.view {
+            Some(tiles) => tiles
+                .iter()
+                .filter(|tile| tile.track.source == source)
+                .filter_map(|tile| {
+                    let id = self.track(&tile.track).filter(|id| self.may_have(member, *id, takes))?;
+                    Some((id, TileSize { width: tile.width, height: tile.height }))
+                })
+                .collect(),
+            None => {
+                let tile = if kind == SlotKind::Screen { SCREEN_UNKNOWN } else { TILE_UNKNOWN };
+                let of_source = |id: &TrackId| self.find(*id).is_some_and(|t| t.info.name.source == source);
+                let ids = self.order.iter().copied().filter(of_source);
+                ids.filter(|id| self.may_have(member, *id, takes)).map(|id| (id, tile)).collect()
+            }
+        }
+    }
+
+    /// Never oneself, and only what the slot can carry.
+    fn may_have(&self, member: &Member, id: TrackId, takes: &impl Fn(Codec) -> bool) -> bool {
+        self.find(id).is_some_and(|track| track.info.name.participant != member.participant && takes(track.codec))
+    }
+
+    /// Puts a track into a slot, or nothing.
+    fn put(&mut self, downlink: DownlinkId, slot: SlotIndex, track: Option<TrackId>, downlinks: &mut Downlinks) {
+        let Some(state) = downlinks.slot_mut(downlink, slot) else { return };
+        if let Some(old) = state.track.and_then(|old| find_mut(&mut self.tracks, old)) {
+            old.sinks.retain(|sink| (sink.downlink, sink.slot) != (downlink, slot));
+        }
+        match track.and_then(|id| find_mut(&mut self.tracks, id)) {
+            Some(track) => {
+                state.assign(Some((track.id, track.codec)), track.csrc);
+                track.sinks.push(Sink { downlink, slot, mask: 0, needs: 0, tile: TILE_UNKNOWN });
+            }
+            None => state.assign(None, 0),
+        }
+    }
+
+    /// Chooses the layer of one member's slot with this track.
+    fn aim_member(&mut self, id: TrackId, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
+        let Some(track) = find_mut(&mut self.tracks, id) else { return };
+        for at in 0..track.sinks.len() {
+            if track.sinks[at].downlink == downlink
+                && let Some(spatial) = aim(track, at, downlinks, now)
+            {
+                track.wish(spatial, &mut self.events, now);
+            }
+        }
+        self.settle(id, now);
+    }
+
+    /// Chooses layers for all of a track's slots.
+    pub(super) fn retarget(&mut self, id: TrackId, downlinks: &mut Downlinks, now: Instant) {
+        let Some(track) = find_mut(&mut self.tracks, id) else { return };
+        (track.seen_usable, track.seen_flowing) = (track.usable(now), track.flowing(now));
+        for at in 0..track.sinks.len() {
+            if let Some(spatial) = aim(track, at, downlinks, now) {
+                track.wish(spatial, &mut self.events, now);
+            }
+        }
+        self.settle(id, now);
+    }
+
+    /// A layer began to flow, or its pictures have another size.
+    pub(super) fn layer_changed(&mut self, id: TrackId, resized: bool, downlinks: &mut Downlinks, now: Instant) {
+        self.retarget(id, downlinks, now);
+        let Some(track) = find_mut(&mut self.tracks, id) else { return };
+        if resized && track.measure(true, now) && track.origin == super::Origin::Local {
+            let layers = track.info.layers.clone();
+            self.events.push_back(Event::Layers { track: id, layers });
+        }
+    }
+
+    /// Streams began with the last packet, or wait for a key frame: joiners get what the cache has, the rest wishes.
+    pub(super) fn streams_changed(
+        &mut self,
+        id: TrackId,
+        spatial: u8,
+        awaits: bool,
+        downlinks: &mut Downlinks,
+        now: Instant,
+    ) {
+        let Some(track) = find_mut(&mut self.tracks, id) else { return };
+        let mut wish = awaits && track.taps.iter().any(|tap| !tap.begun && tap.layer.spatial == spatial);
+        for at in 0..track.sinks.len() {
+            if let Some(waiting) = aim(track, at, downlinks, now) {
+                wish |= waiting == spatial;
+            }
+        }
+        if wish {
+            track.wish(spatial, &mut self.events, now);
+        }
+        self.settle(id, now);
+    }
+
+    /// Who speaks, and who is heard because of it.
+    pub(super) fn hear(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        if self.speakers.look(now) {
+            self.assign_all(Kind::Audio, downlinks, now);
+        }
+        if let Some(list) = self.speakers.list(now) {
+            let list = list.to_vec();
+            let name = |id: &TrackId| self.find(*id).map(|track| track.info.name.participant.clone());
+            let active = list.iter().filter_map(name).collect();
+            self.events.push_back(Event::Speakers { active });
+        }
+    }
+
+    /// Tells a member's client what its slots carry, as far as it does not know.
+    fn tell(&mut self, downlink: DownlinkId, downlinks: &Downlinks) {
+        let (Some(state), Some(member)) = (downlinks.find(downlink), self.members.get_mut(&downlink)) else { return };
+        let mut changed = Vec::new();
+        for (at, (slot, told)) in state.slots.iter().zip(&mut member.told).enumerate() {
+            if slot.track != *told {
+                *told = slot.track;
+                changed.push((SlotIndex(at as u16), slot.spec.mid.clone(), slot.track));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let name = |id: Option<TrackId>| id.and_then(|id| self.find(id)).map(|track| track.info.name.clone());
+        let assigned =
+            changed.into_iter().map(|(slot, mid, track)| Assigned { slot, mid, track: name(track) }).collect();
+        self.events.push_back(Event::Slots { downlink, assigned });
+    }
+}
+
+/// Chooses the layer of one slot, and begins it from the cache where that is possible. Returns a layer whose key frame it needs.
+fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) -> Option<u8> {
+    let (usable, flowing) = (track.usable(now), track.flowing(now));
+    let sink = &mut track.sinks[at];
+    let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
+    let (ideal, target) = if track.info.kind == Kind::Audio {
+        (Some(0), Some(0))
+    } else {
+        track.info.layers.clear();
+        track.info.layers.extend(track.layers.iter().map(|layer| layer.observe.info(now)));
+        let layers = &track.info.layers;
+        let ideal = choose(sink.tile, layers, |_| true);
+        // Nothing shown yet: better at once what flows than later what fits.
+        let good = if slot.select.current().is_none() && flowing != 0 { flowing } else { usable };
+        (ideal, choose(sink.tile, layers, |layer| good & 1 << layer != 0))
+    };
+    if slot.select.target() != target {
+        slot.select.aim(target);
+    }
+    let fresh = slot.select.current().is_none();
+    let awaits = slot.select.awaits();
+    let mut waiting = awaits;
+    if let (Some(spatial), true, Codec::Vp8) = (awaits, fresh, track.codec)
+        && replay(track, at, spatial, downlinks, now)
+    {
+        waiting = None;
+    }
+    let sink = &mut track.sinks[at];
+    let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
+    sink.mask = slot.select.mask();
+    sink.needs = sink.mask | ideal.map_or(0, |layer| 1 << layer);
+    // The ideal layer is wished for once it flows and becomes the target.
+    if track.codec == Codec::Vp8 { waiting } else { None }
+}
+
+/// Sends a joiner what the cache has from the newest key frame on. Says whether it began.
+fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now: Instant) -> bool {
+    let Some(layer) = track.layers.get(usize::from(spatial)) else { return false };
+    let Some(range) = layer.cache.replay(now) else { return false };
+    let sink = &track.sinks[at];
+    let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, spatial, seq));
+    let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
+    let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
+    let mut began = false;
+    for seq in range {
+        let Some(packet) = layer.cache.packet(track.id, spatial, crate::seq::SeqNo(seq)) else { continue };
+        let Some(meaning) = Meaning::of(track.codec, &packet) else { continue };
+        match downlinks.offer(sink.downlink, sink.slot, &packet, &meaning, begin, now) {
+            Ok(fresh) => began |= fresh,
+            // Not connected yet: another packet will try again.
+            Err(Drop::NotConnected) => return false,
+            Err(_) => {}
+        }
+    }
+    began
+}
+
+/// Another content of a slot.
+struct Change {
+    slot: SlotIndex,
+    before: Option<TrackId>,
+    after: Option<TrackId>,
+}
+
+/// Assumed before a client says how large it shows a camera.
+const TILE_UNKNOWN: TileSize = TileSize { width: 640, height: 360 };
+/// … and a screen, which is there to be read.
+const SCREEN_UNKNOWN: TileSize = TileSize { width: 1_920, height: 1_080 };

@@ -1,0 +1,527 @@
+//! One room on one shard: its tracks, and who of this node wants which of them.
+//!
+//! ```text
+//!   publish, update ─▶ tracks ─┬─ layers: cache · observe · wish · demand ─▶ events: Demand, KeyFrame, Layers
+//!   enter, view ─────▶ members │
+//!   speakers ────────▶ slots ──┴─ sinks, taps        ◀── forward(packet): the only hot door
+//! ```
+
+mod members;
+mod repair;
+mod state;
+
+use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
+use crate::drop::{Drop, Drops};
+use crate::packet::{Packet, TrackId};
+use crate::seq::SeqNo;
+use crate::sink::Begin;
+use crate::speaker::Speakers;
+use crate::track::Meaning;
+use crate::uplink::SenderClock;
+use lyceum_wire::id::{Kind, ParticipantId, Source, TrackName};
+use lyceum_wire::link::{Layer, LayerInfo, TrackInfo};
+use lyceum_wire::signal::Tile;
+use members::Member;
+use state::{Tap, Track};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// One tap of a track: a link's subscription, later a recorder. Chosen by the owner, unique in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TapId(pub u32);
+
+/// Where a track enters this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From a participant of this node; key frames are asked of its uplink, and all its layers flow.
+    Local,
+    /// Over a link: layers flow when subscribed upstream.
+    Link,
+}
+
+/// What the room wants done or known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// What is wanted of one spatial layer, by all sinks and taps together, changed. `None`: nobody wants it.
+    /// For a link's track: subscribe or unsubscribe upstream. For a local one: tell the publisher.
+    Demand {
+        /// The track.
+        track: TrackId,
+        /// The spatial layer.
+        spatial: u8,
+        /// Highest temporal layer wanted.
+        temporal: Option<u8>,
+    },
+    /// Somebody needs a key frame of this layer; already merged and rate-limited. To the uplink or upstream.
+    KeyFrame {
+        /// The track.
+        track: TrackId,
+        /// The spatial layer.
+        spatial: u8,
+    },
+    /// What a subscriber's slots carry changed.
+    Slots {
+        /// Whose.
+        downlink: DownlinkId,
+        /// The changes: the slot's mid and the track in it from now on.
+        assigned: Vec<Assigned>,
+    },
+    /// Who speaks, loudest first; empty: silence. At most every 300 ms.
+    Speakers {
+        /// The speakers.
+        active: Vec<ParticipantId>,
+    },
+    /// A local track's layers changed in resolution or notably in bitrate: announce it again.
+    Layers {
+        /// The track.
+        track: TrackId,
+        /// All its spatial layers.
+        layers: Vec<LayerInfo>,
+    },
+}
+
+/// A slot's new content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// Which slot.
+    pub slot: SlotIndex,
+    /// Its mid.
+    pub mid: String,
+    /// The track in it, or none.
+    pub track: Option<TrackName>,
+}
+
+/// How many of each thing a room holds: all zero when it has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Tracks.
+    pub tracks: usize,
+    /// Subscribers of this node.
+    pub members: usize,
+    /// Slots fed by a track.
+    pub slots: usize,
+    /// Taps.
+    pub taps: usize,
+}
+
+/// One room on one shard.
+///
+/// `taps` in its doors is called once per tap that shall have the packet.
+pub struct Room {
+    tracks: Vec<Place>,
+    free: Vec<u16>,
+    names: BTreeMap<TrackName, TrackId>,
+    /// In order of publication.
+    order: Vec<TrackId>,
+    members: BTreeMap<DownlinkId, Member>,
+    taps: BTreeMap<TapId, TrackId>,
+    speakers: Speakers,
+    events: VecDeque<Event>,
+    next_tick: Instant,
+    next_measure: Instant,
+    drops: Drops,
+}
+
+struct Place {
+    generation: u16,
+    track: Option<Box<Track>>,
+}
+
+impl Room {
+    /// An empty room.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            tracks: Vec::new(),
+            free: Vec::new(),
+            names: BTreeMap::new(),
+            order: Vec::new(),
+            members: BTreeMap::new(),
+            taps: BTreeMap::new(),
+            speakers: Speakers::default(),
+            events: VecDeque::new(),
+            next_tick: now + TICK,
+            next_measure: now + MEASURE_EVERY,
+            drops: Drops::default(),
+        }
+    }
+
+    /// A track can be had on this node from now on. The same name again is a new track that replaces the old one.
+    pub fn publish(&mut self, info: &TrackInfo, origin: Origin, downlinks: &mut Downlinks, now: Instant) -> TrackId {
+        if let Some(old) = self.names.get(&info.name).copied() {
+            self.remove_track(old, downlinks);
+        }
+        let index = self.free.pop().unwrap_or(self.tracks.len() as u16);
+        if usize::from(index) == self.tracks.len() {
+            self.tracks.push(Place { generation: 0, track: None });
+        }
+        let place = &mut self.tracks[usize::from(index)];
+        let id = TrackId(u32::from(place.generation) << 16 | u32::from(index));
+        place.track = Some(Box::new(Track::new(id, info, origin, now)));
+        self.names.insert(info.name.clone(), id);
+        self.order.push(id);
+        if info.kind == Kind::Audio {
+            self.speakers.add(id, info.name.source == Source::Microphone);
+            self.speakers.mute(id, info.muted);
+        }
+        self.assign_all(info.kind, downlinks, now);
+        self.settle(id, now);
+        id
+    }
+
+    /// News of a track: muted or not, layers' sizes. Name and codec stay.
+    pub fn update(&mut self, track: TrackId, info: &TrackInfo, downlinks: &mut Downlinks, now: Instant) {
+        let Some(state) = self.find_mut(track) else { return };
+        state.set_layers(info, now);
+        let muted_before = std::mem::replace(&mut state.info.muted, info.muted);
+        if muted_before && !info.muted {
+            // What was left out meanwhile must not look like loss: streams begin anew.
+            for sink in &state.sinks {
+                if let Some(slot) = downlinks.slot_mut(sink.downlink, sink.slot) {
+                    slot.select.restart();
+                }
+            }
+        }
+        if muted_before != info.muted && state.info.kind == Kind::Audio {
+            self.speakers.mute(track, info.muted);
+        }
+        self.retarget(track, downlinks, now);
+    }
+
+    /// The track is gone: slots empty, taps end, ids are not used again.
+    pub fn unpublish(&mut self, track: TrackId, downlinks: &mut Downlinks, now: Instant) {
+        if let Some(kind) = self.remove_track(track, downlinks) {
+            self.assign_all(kind, downlinks, now);
+        }
+    }
+
+    /// A track by its name.
+    #[must_use]
+    pub fn track(&self, name: &TrackName) -> Option<TrackId> {
+        self.names.get(name).copied()
+    }
+
+    /// What is known of a track, layers as last measured.
+    #[must_use]
+    pub fn info(&self, track: TrackId) -> Option<&TrackInfo> {
+        self.find(track).map(|track| &track.info)
+    }
+
+    /// A participant of this node with a receiving side is in the room. Its own tracks are never sent to it.
+    pub fn enter(&mut self, participant: ParticipantId, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
+        self.members.insert(downlink, Member::new(participant));
+        self.slots_changed(downlink, downlinks, now);
+    }
+
+    /// The participant's receiving side is gone.
+    pub fn leave(&mut self, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
+        if self.members.remove(&downlink).is_none() {
+            return;
+        }
+        for at in 0..self.order.len() {
+            let id = self.order[at];
+            let Some(track) = self.find_mut(id) else { continue };
+            for sink in track.sinks.extract_if(.., |sink| sink.downlink == downlink) {
+                if let Some(slot) = downlinks.slot_mut(downlink, sink.slot) {
+                    slot.assign(None, 0);
+                }
+            }
+            self.settle(id, now);
+        }
+    }
+
+    /// Its slots were negotiated anew.
+    pub fn slots_changed(&mut self, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
+        self.readopt(downlink, downlinks, now);
+        for at in 0..self.order.len() {
+            self.settle(self.order[at], now);
+        }
+    }
+
+    /// What it shows, most important first.
+    pub fn view(&mut self, downlink: DownlinkId, tiles: &[Tile], downlinks: &mut Downlinks, now: Instant) {
+        let Some(member) = self.members.get_mut(&downlink) else { return };
+        member.view = Some(tiles.iter().take(TILES_MAX).cloned().collect());
+        self.assign(downlink, Kind::Video, downlinks, now);
+    }
+
+    /// A link (or recorder) wants this spatial layer, up to this temporal one. What the cache has from the newest key frame on
+    /// comes through `taps` before this returns. The same id again changes the layer.
+    pub fn tap(
+        &mut self,
+        tap: TapId,
+        track: TrackId,
+        layer: Layer,
+        taps: &mut dyn FnMut(TapId, &Packet<'_>),
+        now: Instant,
+    ) {
+        if let Some(other) = self.taps.get(&tap).copied().filter(|other| *other != track) {
+            self.remove_tap(tap, other, now);
+        }
+        let Some(state) = self.find_mut(track) else { return };
+        if usize::from(layer.spatial) >= state.layers.len() {
+            return;
+        }
+        match state.taps.iter_mut().find(|t| t.id == tap) {
+            Some(known) if known.layer.spatial == layer.spatial => known.layer = layer,
+            Some(known) => *known = Tap { id: tap, layer, begun: false },
+            None => state.taps.push(Tap { id: tap, layer, begun: false }),
+        }
+        self.taps.insert(tap, track);
+        self.begin_tap(tap, track, taps, now);
+        self.settle(track, now);
+    }
+
+    /// It no longer wants it.
+    pub fn untap(&mut self, tap: TapId, now: Instant) {
+        if let Some(track) = self.taps.get(&tap).copied() {
+            self.remove_tap(tap, track, now);
+        }
+    }
+
+    /// A key frame is needed downstream: merged and rate-limited into [`Event::KeyFrame`].
+    pub fn key_frame(&mut self, track: TrackId, spatial: u8, now: Instant) {
+        if let Some(state) = find_mut(&mut self.tracks, track) {
+            state.wish(spatial, &mut self.events, now);
+        }
+    }
+
+    /// Where a layer's timestamps stand, from its sender reports.
+    pub fn sender_clock(&mut self, clock: SenderClock) {
+        if let Some(layer) =
+            self.find_mut(clock.track).and_then(|track| track.layers.get_mut(usize::from(clock.spatial)))
+        {
+            layer.observe.clock_mut().report(clock.timestamp, clock.at);
+        }
+    }
+
+    /// A packet as the track had it, for a link's repair. Its `age` includes the time it lay here.
+    #[must_use]
+    pub fn cached(&self, track: TrackId, spatial: u8, seq: SeqNo, now: Instant) -> Option<Packet<'_>> {
+        let layer = self.find(track)?.layers.get(usize::from(spatial))?;
+        let mut packet = layer.cache.packet(track, spatial, seq)?;
+        packet.age += now.saturating_duration_since(packet.arrived);
+        packet.arrived = now;
+        Some(packet)
+    }
+
+    /// The hot door: one packet of a track to everybody who wants it.
+    pub fn forward(
+        &mut self,
+        packet: &Packet<'_>,
+        downlinks: &mut Downlinks,
+        taps: &mut dyn FnMut(TapId, &Packet<'_>),
+        now: Instant,
+    ) {
+        let Some(track) = find_mut(&mut self.tracks, packet.track) else {
+            return self.drops.count(Drop::UnknownTrack);
+        };
+        if track.info.muted {
+            return self.drops.count(Drop::Muted);
+        }
+        let Some(meaning) = Meaning::of(track.codec, packet) else { return self.drops.count(Drop::Malformed) };
+        let spatial = packet.layer.spatial;
+        let bit = 1u8 << (spatial & 7);
+        let Some(layer) = track.layers.get_mut(usize::from(spatial)) else {
+            return self.drops.count(Drop::UnknownLayer);
+        };
+        if let Err(reason) = layer.cache.insert(packet, meaning.begins) {
+            return self.drops.count(reason);
+        }
+        let resized = layer.observe.packet(packet, &meaning, now);
+        if meaning.begins {
+            layer.wish.arrived();
+        }
+        if let Some(level) = packet.level {
+            self.speakers.level(packet.track, level, now);
+        }
+        let at = layer.observe.clock().at(packet.timestamp).unwrap_or(packet.arrived);
+        if track.seen_flowing & bit == 0 || resized {
+            self.layer_changed(packet.track, resized, downlinks, now);
+        }
+        let Some(track) = find_mut(&mut self.tracks, packet.track) else { return };
+        let (mut other_layer, mut awaits, mut began) = (0, false, false);
+        for sink in &mut track.sinks {
+            if sink.mask & bit == 0 {
+                other_layer += 1;
+                continue;
+            }
+            match downlinks.offer(sink.downlink, sink.slot, packet, &meaning, Begin::Live { at }, now) {
+                Ok(fresh) => began |= fresh,
+                Err(Drop::AwaitingKeyframe) => {
+                    awaits = true;
+                    self.drops.count(Drop::AwaitingKeyframe);
+                }
+                Err(reason) => self.drops.count(reason),
+            }
+        }
+        self.drops.add(Drop::OtherLayer, other_layer);
+        for tap in &mut track.taps {
+            match tap.wants(packet, &meaning) {
+                Ok(()) => taps(tap.id, packet),
+                Err(reason) => {
+                    awaits |= reason == Drop::AwaitingKeyframe;
+                    self.drops.count(reason);
+                }
+            }
+        }
+        let layer = &track.layers[usize::from(spatial)];
+        if began || (awaits && (!layer.wish.pending() || layer.cache.replay(now).is_some())) {
+            self.streams_changed(packet.track, spatial, awaits, downlinks, now);
+        }
+    }
+
+    /// A subscriber's plain RTCP compound: repairs, key-frame wishes, reports.
+    pub fn receive_rtcp(&mut self, downlink: DownlinkId, compound: &[u8], downlinks: &mut Downlinks, now: Instant) {
+        self.take_rtcp(downlink, compound, downlinks, now);
+    }
+
+    /// What the room wants done.
+    pub fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.hear(downlinks, now);
+        let measure = now >= self.next_measure;
+        if measure {
+            self.next_measure = now + MEASURE_EVERY;
+        }
+        for at in 0..self.order.len() {
+            let id = self.order[at];
+            let Some(track) = find_mut(&mut self.tracks, id) else { continue };
+            track.ask_key_frames(&mut self.events, now);
+            if track.measure(!measure, now) && track.origin == Origin::Local {
+                let layers = track.info.layers.clone();
+                self.events.push_back(Event::Layers { track: id, layers });
+            }
+            let falls = track.layers.iter().any(|layer| layer.demand.waits());
+            if (track.usable(now), track.flowing(now)) != (track.seen_usable, track.seen_flowing) {
+                self.retarget(id, downlinks, now);
+            } else if falls {
+                self.settle(id, now);
+            }
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`] next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        (!self.order.is_empty()).then_some(self.next_tick)
+    }
+
+    /// How many of each thing it holds.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        let tracks = || self.order.iter().filter_map(|id| self.find(*id));
+        Live {
+            tracks: self.order.len(),
+            members: self.members.len(),
+            slots: tracks().map(|track| track.sinks.len()).sum(),
+            taps: self.taps.len(),
+        }
+    }
+
+    /// What was dropped in it.
+    #[must_use]
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    fn find(&self, id: TrackId) -> Option<&Track> {
+        let place = self.tracks.get((id.0 & 0xffff) as usize).filter(|p| u32::from(p.generation) == id.0 >> 16)?;
+        place.track.as_deref()
+    }
+
+    fn find_mut(&mut self, id: TrackId) -> Option<&mut Track> {
+        find_mut(&mut self.tracks, id)
+    }
+
+    /// Takes a track out and empties its slots. Says of which kind it was.
+    fn remove_track(&mut self, id: TrackId, downlinks: &mut Downlinks) -> Option<Kind> {
+        self.find(id)?;
+        let place = &mut self.tracks[(id.0 & 0xffff) as usize];
+        let track = place.track.take()?;
+        if place.generation < u16::MAX {
+            // A place whose generations are used up is never used again: 65,535 tracks came and went there.
+            place.generation += 1;
+            self.free.push((id.0 & 0xffff) as u16);
+        }
+        self.names.remove(&track.info.name);
+        self.order.retain(|other| *other != id);
+        self.speakers.remove(id);
+        for tap in &track.taps {
+            self.taps.remove(&tap.id);
+        }
+        for sink in &track.sinks {
+            if let Some(slot) = downlinks.slot_mut(sink.downlink, sink.slot) {
+                slot.assign(None, 0);
+            }
+        }
+        Some(track.info.kind)
+    }
+
+    fn remove_tap(&mut self, tap: TapId, track: TrackId, now: Instant) {
+        self.taps.remove(&tap);
+        if let Some(state) = self.find_mut(track) {
+            state.taps.retain(|t| t.id != tap);
+        }
+        self.settle(track, now);
+    }
+
+    /// A new tap gets what the cache has from the newest key frame on; else it waits for one.
+    fn begin_tap(&mut self, tap: TapId, track: TrackId, taps: &mut dyn FnMut(TapId, &Packet<'_>), now: Instant) {
+        let Some(state) = find_mut(&mut self.tracks, track) else { return };
+        let codec = state.codec;
+        let Some(known) = state.taps.iter_mut().find(|t| t.id == tap && !t.begun) else { return };
+        if codec.kind() == Kind::Audio {
+            known.begun = true;
+            return;
+        }
+        let spatial = known.layer.spatial;
+        let cache = &state.layers[usize::from(spatial)].cache;
+        if let Some(range) = cache.replay(now) {
+            for packet in range.filter_map(|seq| cache.packet(track, spatial, SeqNo(seq))) {
+                let wanted = Meaning::of(codec, &packet).map(|meaning| known.wants(&packet, &meaning));
+                if wanted == Some(Ok(())) {
+                    taps(tap, &packet);
+                }
+            }
+            return;
+        }
+        state.wish(spatial, &mut self.events, now);
+    }
+
+    /// Brings a track's demand up to date.
+    fn settle(&mut self, id: TrackId, now: Instant) {
+        let Some(track) = self.find(id) else { return };
+        let owner = &track.info.name.participant;
+        // Sound is needed to know who is loud, whoever is in the slots.
+        let heard =
+            track.info.kind == Kind::Audio && self.members.values().any(|m| m.listens && m.participant != *owner);
+        if let Some(track) = find_mut(&mut self.tracks, id) {
+            track.settle_demand(heard, &mut self.events, now);
+        }
+    }
+}
+
+fn find_mut(tracks: &mut [Place], id: TrackId) -> Option<&mut Track> {
+    let place = tracks.get_mut((id.0 & 0xffff) as usize).filter(|p| u32::from(p.generation) == id.0 >> 16)?;
+    place.track.as_deref_mut()
+}
+
+/// The room looks around this often: speakers, layers that began or stopped to flow, questions to repeat.
+const TICK: Duration = Duration::from_millis(100);
+/// Rates are compared with what was announced this often.
+const MEASURE_EVERY: Duration = Duration::from_millis(5_000);
+/// Tiles looked at in a view: more than any client's slots.
+const TILES_MAX: usize = 256;
+
+#[cfg(test)]
+#[path = "../room_tests.rs"]
+mod tests;
