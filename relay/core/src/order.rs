@@ -167,7 +167,6 @@ impl Order {
         }
         if moved && *home != self.me && self.peers.contains_key(home) {
             self.hand_over(&home.clone());
-            self.post_waiting();
         }
         self.settle(now);
     }
@@ -238,6 +237,10 @@ impl Order {
             }
             return;
         }
+        if !from_home && messages.iter().any(|theirs| self.logged(theirs.number).is_some_and(|ours| key(ours) != key(theirs))) {
+            // What we have as home stays; the other one finds out and steps back.
+            return;
+        }
         self.stride = 0;
         self.asked = None;
         let mut before = theirs;
@@ -247,7 +250,7 @@ impl Order {
                 self.counts.gone += if self.seen == 0 { 0 } else { hole };
                 let tail = if hole == 0 { self.tail } else { before };
                 self.take(message, tail);
-            } else if from_home && self.logged(message.number).is_some_and(|ours| key(ours) != key(&message)) {
+            } else if self.logged(message.number).is_some_and(|ours| key(ours) != key(&message)) {
                 // The home gave the number to another message: ours lose theirs, from here on.
                 self.step_back(message.number - 1);
                 self.take(message, self.tail.or(before));
@@ -433,9 +436,14 @@ impl Order {
         }
     }
 
+    /// Opens the room with a node that has opened it with us. The home forgets what we posted and it has not numbered
+    /// yet, and counts on us to post it again: so the order of one node's posts stays as it was.
     fn say_open(&mut self, node: &NodeId) {
         let message = Message::RoomOpen { room: self.room.clone(), epoch: self.epoch, messages_seen: self.seen };
         self.out.push_back(Out::Send { node: node.clone(), message });
+        if self.home.as_ref() == Some(node) {
+            self.post_waiting();
+        }
     }
 
     // ── The log ─────────────────────────────────────────────────────────────────────────────────────────────────
