@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 5
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: help run page build test test-rust test-web test-browser lint deny fuzz sim types measure clean
+.PHONY: help run page build test test-rust test-web test-browser lint deny advisories fuzz sim types measure clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,7 @@ lint: page ## formats, clippy, eslint, tsc
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	npm run --silent lint
+	npm run --silent types
 
 test-rust: page ## every Rust test; starts etcd and coturn's clients by itself
 	@scripts/need.sh test
@@ -51,9 +52,13 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (5)
 	@scripts/need.sh test
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-deny: ## licences, sources, duplicates and (with network access to the advisory database) advisories
+deny: ## licences, sources and duplicates of what is built in
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny --locked check
+	cargo deny --locked check --hide-inclusion-graph -A duplicate licenses bans sources
+
+advisories: ## known defects of what is built in; needs the advisory database from the network
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check advisories
 
 types: ## the TypeScript types of the signaling messages, from the Rust ones
 	cargo test -p lyceum-wire --features ts --locked --lib
