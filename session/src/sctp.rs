@@ -198,10 +198,9 @@ impl Sctp {
                 Event::Connected => self.came_up(handle, now),
                 Event::Stream(StreamEvent::Opened { .. }) => self.accept(now, drops, outputs),
                 Event::Stream(StreamEvent::Readable { id }) => self.read(id, now, drops, outputs),
-                Event::AssociationLost { id, .. } => {
-                    if self.channels.remove(&id).is_some() {
-                        outputs.push_back(Output::ChannelClosed { channel: ChannelId(id) });
-                    }
+                // Also said when only this stream was reset.
+                Event::AssociationLost { id, .. } if self.channels.remove(&id).is_some() => {
+                    outputs.push_back(Output::ChannelClosed { channel: ChannelId(id) });
                 }
                 _ => {}
             }
@@ -284,7 +283,7 @@ impl Sctp {
                 }
             }
             // The peer opens with its own numbers only (RFC 8832 §6).
-            Some(Dcep::Open(_)) if self.channels.contains_key(&id) || (id % 2 == 0) == self.we_are_client => {
+            Some(Dcep::Open(_)) if self.channels.contains_key(&id) || id.is_multiple_of(2) == self.we_are_client => {
                 drops.count(DropReason::DcepMalformed);
             }
             Some(Dcep::Open(_)) if self.channels.len() >= Session::CHANNELS_MAX => {

@@ -17,8 +17,10 @@ pub struct Session {
     config: Config,
     ice: Ice,
     dtls: Option<Dtls>,
-    /// Where DTLS last came from: answers go there until ICE has nominated a pair.
+    /// Where DTLS last came from. Chromium nominates seconds after its handshake; until then everything goes there.
     dtls_pair: Option<Pair>,
+    /// The last [`Output::Selected`].
+    selected: Option<Pair>,
     sctp: Option<Box<Sctp>>,
     expected: Fingerprint,
     state: State,
@@ -77,7 +79,7 @@ pub enum Output {
         /// The datagram.
         bytes: Bytes,
     },
-    /// ICE nominated a pair, the first or another one: media goes there from now on.
+    /// Media goes to this pair from now on: the one ICE nominated, or before there is one the checked pair on which DTLS runs.
     Selected {
         /// The pair.
         pair: Pair,
@@ -184,6 +186,7 @@ impl Session {
             ice,
             dtls: None,
             dtls_pair: None,
+            selected: None,
             sctp,
             expected,
             state: State::Connecting,
@@ -209,7 +212,6 @@ impl Session {
         if self.state == State::Over {
             return;
         }
-        let before = self.selected();
         let alive = match &mut self.ice {
             Ice::Lite(lite) => lite.handle_timeout(now),
             Ice::Agent(agent) => {
@@ -224,7 +226,7 @@ impl Session {
             self.fail(why);
             return;
         }
-        self.after_ice(before, now);
+        self.after_ice(now);
         if let Some(dtls) = self.dtls.as_mut().filter(|dtls| dtls.deadline().is_some_and(|at| now >= at)) {
             let (mut events, mut out) = (Vec::new(), Vec::new());
             dtls.handle_timeout(now, &mut events, &mut out);
@@ -351,13 +353,10 @@ impl Session {
         self.state = State::Over;
     }
 
-    /// The nominated pair.
+    /// Where media goes: see [`Output::Selected`].
     #[must_use]
     pub fn selected(&self) -> Option<Pair> {
-        match &self.ice {
-            Ice::Lite(lite) => lite.selected(),
-            Ice::Agent(agent) => agent.selected(),
-        }
+        self.selected
     }
 
     /// DTLS is up and the fingerprint proven.
@@ -396,7 +395,6 @@ impl Session {
     }
 
     fn handle_stun(&mut self, pair: Pair, datagram: &[u8], now: Instant) {
-        let before = self.selected();
         let reply = match &mut self.ice {
             Ice::Lite(lite) => lite.handle(datagram, pair, now, &mut self.drops),
             Ice::Agent(agent) => agent.handle(datagram, pair, now, &mut self.drops),
@@ -404,7 +402,7 @@ impl Session {
         if let Some(bytes) = reply {
             self.outputs.push_back(Output::Transmit { pair, bytes });
         }
-        self.after_ice(before, now);
+        self.after_ice(now);
     }
 
     fn handle_dtls(&mut self, pair: Pair, datagram: &[u8], now: Instant) {
@@ -412,20 +410,24 @@ impl Session {
             self.drops.count(DropReason::DtlsUnchecked);
             return;
         }
-        self.dtls_pair = Some(pair);
         if self.dtls.is_none() && matches!(self.ice, Ice::Agent(_)) {
             // Nothing was asked yet.
             self.drops.count(DropReason::DtlsUnchecked);
             return;
         }
+        self.dtls_pair = Some(pair);
+        self.after_ice(now);
         let dtls = self.dtls.get_or_insert_with(|| Dtls::server(&self.config, self.expected, now));
         let (mut events, mut out) = (Vec::new(), Vec::new());
         dtls.handle(datagram, now, &mut self.drops, &mut events, &mut out);
         self.after_dtls(events, out, now);
     }
 
-    fn after_ice(&mut self, before: Option<Pair>, now: Instant) {
-        let Some(pair) = self.selected().filter(|pair| Some(*pair) != before) else { return };
+    /// Says where media goes when that has changed; a client begins DTLS with its first pair.
+    fn after_ice(&mut self, now: Instant) {
+        let path = self.path();
+        let Some(pair) = path.filter(|_| path != self.selected) else { return };
+        self.selected = path;
         self.outputs.push_back(Output::Selected { pair });
         if self.dtls.is_none() && matches!(self.ice, Ice::Agent(_)) {
             let mut out = Vec::new();
@@ -472,9 +474,12 @@ impl Session {
         self.transmit(out);
     }
 
-    /// Where DTLS goes: the nominated pair, and before there is one, back to where it came from.
     fn path(&self) -> Option<Pair> {
-        self.selected().or(self.dtls_pair)
+        let nominated = match &self.ice {
+            Ice::Lite(lite) => lite.selected(),
+            Ice::Agent(agent) => agent.selected(),
+        };
+        nominated.or(self.dtls_pair)
     }
 
     fn transmit(&mut self, datagrams: Vec<Bytes>) {

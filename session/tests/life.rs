@@ -223,6 +223,7 @@ fn a_hello_before_nomination_is_answered_to_where_it_came_from() {
         })
         .collect();
     assert_eq!(answers, [1, 22], "the check's answer and the cookie");
+    assert_eq!(fresh.edge.selected(), Some(pair), "media need not wait for the nomination");
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn a_bots_offer_reads_as_it_was_meant() {
         rids: rids.iter().map(|rid| (*rid).to_owned()).collect(),
     };
     let lines = [
-        media(LineKind::Audio, Direction::SendOnly, &[opus.clone()], &[]),
+        media(LineKind::Audio, Direction::SendOnly, std::slice::from_ref(&opus), &[]),
         media(LineKind::Video, Direction::SendOnly, &[vp8.clone(), rtx.clone()], &["l", "m", "h"]),
         media(LineKind::Audio, Direction::RecvOnly, &[opus], &[]),
         media(LineKind::Video, Direction::RecvOnly, &[vp8, rtx], &[]),
