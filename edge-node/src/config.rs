@@ -8,7 +8,7 @@
 //! commas. Variables that name no key are left alone: Kubernetes puts its own `LYCEUM_…` ones beside ours.
 //! `edge.example.toml` says every key with its default; a test compares the two.
 
-use crate::units::{Size, Span};
+use crate::units::Span;
 use anyhow::{Context, Result, bail, ensure};
 use lyceum_wire::id::{NodeId, Region};
 use serde::{Deserialize, Serialize};
@@ -59,8 +59,6 @@ pub struct Media {
     pub shards: usize,
     /// Binds each shard's thread to a core of its own.
     pub pin: bool,
-    /// Kernel buffer of each media socket, in each direction. The kernel may give less.
-    pub socket_buffer: Size,
     /// Speaks TURN on the media ports.
     pub turn: bool,
 }
@@ -141,7 +139,6 @@ impl Default for Media {
             announce: Vec::new(),
             shards: 0,
             pin: false,
-            socket_buffer: Size(4 << 20),
             turn: true,
         }
     }
@@ -349,7 +346,6 @@ mod tests {
             ("[http]\nport = 80", "port"),
             ("[limits]\nhello = 5", "invalid type"),
             ("[limits]\nhello = \"5\"", "not a time"),
-            ("[media]\nsocket_buffer = \"4 MB\"", "not a size"),
             ("[http]\nlisten = \"localhost\"", "listen"),
         ];
         for (text, says) in table {

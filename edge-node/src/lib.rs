@@ -10,4 +10,20 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+mod control;
+mod counters;
+mod doors;
+pub mod edge;
+mod exposition;
+mod http;
+mod keeper;
+mod keys;
+mod mesh;
+mod metrics;
+mod problem;
+mod rate;
+mod signal;
+mod sockets;
 pub mod units;
+mod waiting;
+mod whip;
