@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`door`] says what a shard is told and what it wants. `docs/protocol/signal.md` is what clients are promised.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod config;
 mod demux;

@@ -181,12 +181,12 @@ impl Shard {
     fn demux(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
         match Class::of(bytes) {
             Some(Class::Stun) => match self.peer_of_stun(pair, bytes) {
-                Ok(Owner::Peer(index)) => self.to_session(index, pair, bytes, now),
+                Ok(Owner::Peer(index)) => self.session_of(index, pair, bytes, now),
                 Ok(Owner::Turn) => self.turn_datagram(pair, bytes, now),
                 Err(reason) => self.drops.count(reason),
             },
             Some(Class::Channel) => self.turn_datagram(pair, bytes, now),
-            class => self.to_known(class, pair, bytes, now),
+            class => self.known_sender(class, pair, bytes, now),
         }
         self.working = None;
     }
@@ -195,30 +195,30 @@ impl Shard {
     pub(crate) fn demux_relayed(&mut self, pair: Pair, bytes: &mut [u8], now: Instant) {
         match Class::of(bytes) {
             Some(Class::Stun) => match self.peer_of_stun(pair, bytes) {
-                Ok(Owner::Peer(index)) => self.to_session(index, pair, bytes, now),
+                Ok(Owner::Peer(index)) => self.session_of(index, pair, bytes, now),
                 Ok(Owner::Turn) => self.drops.count(DoorDrop::RelayNested),
                 Err(reason) => self.drops.count(reason),
             },
             Some(Class::Channel) => self.drops.count(DoorDrop::RelayNested),
-            class => self.to_known(class, pair, bytes, now),
+            class => self.known_sender(class, pair, bytes, now),
         }
     }
 
     /// DTLS and media are taken from known 5-tuples only.
-    fn to_known(&mut self, class: Option<Class>, pair: Pair, bytes: &mut [u8], now: Instant) {
+    fn known_sender(&mut self, class: Option<Class>, pair: Pair, bytes: &mut [u8], now: Instant) {
         match (class, self.pairs.peer(pair)) {
             (Some(Class::Rtp | Class::Rtcp), Some(index)) => {
                 self.working = Some(Work::Peer(index));
                 self.media_datagram(index, bytes, now);
             }
-            (Some(Class::Dtls), Some(index)) => self.to_session(index, pair, bytes, now),
+            (Some(Class::Dtls), Some(index)) => self.session_of(index, pair, bytes, now),
             (Some(Class::Rtp | Class::Rtcp), None) => self.drops.count(DoorDrop::MediaUnknown),
             (Some(Class::Dtls), None) => self.drops.count(DoorDrop::DtlsUnknown),
             _ => self.drops.count(DoorDrop::Noise),
         }
     }
 
-    fn to_session(&mut self, index: u32, pair: Pair, bytes: &[u8], now: Instant) {
+    fn session_of(&mut self, index: u32, pair: Pair, bytes: &[u8], now: Instant) {
         self.working = Some(Work::Peer(index));
         self.session_datagram(index, pair, bytes, now);
     }
