@@ -177,3 +177,25 @@ describe('a socket that is cut', () => {
     await eventually(() => ben.seen()).toBeGreaterThan(after + 10);
   });
 });
+
+describe('an edge that has forgotten the session', () => {
+  it('is joined anew by itself: picture, sound and chat come back, and what was being written is posted once', async () => {
+    const before = await ben.chat();
+    const connections = await ana.connections();
+    ana.sessionForgotten = true;
+    await ana.cut();
+    await ana.page.getByText('You still see and hear the room').waitFor();
+    await ana.write('into the void');
+    ana.socketsBlocked = false;
+    await eventually(() => ana.connections()).toBe(connections + 1);
+    await ana.connected();
+    for (const who of [ana, ben]) await eventually(() => who.chat()).toEqual([...before, 'into the void']);
+    await eventually(() => ben.page.locator('article.tile').count(), 40_000).toBe(2);
+    for (const [who, whom] of [
+      [ana, 'Ben'],
+      [ben, 'Ana'],
+    ] as const) {
+      await eventually(async () => (await who.stats(whom)).framesDecoded).toBeGreaterThan(10);
+    }
+  });
+});

@@ -146,7 +146,11 @@ export class Connection extends Emitter<ConnectionEvents> {
         this.media.applyDemand();
         break;
       case 'refused':
-        if (message.of !== null && message.of === this.#offerSeq) void this.media.refused();
+        if (message.of !== null && message.of === this.#offerSeq) {
+          const again = message.code === 'too_many';
+          void this.media.refused(again);
+          if (again) break;
+        }
         this.emit('refused', message);
         break;
       case 'roster':

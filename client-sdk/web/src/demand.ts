@@ -6,8 +6,8 @@
  */
 import type { RidDemand, Source } from './generated';
 
-/** How long an encoding that nobody watches is still sent. */
-export const PAUSE_GRACE_MS = 3_000;
+/** How long an encoding that nobody watches is still sent. Edges wait a while themselves before they say so. */
+export const PAUSE_GRACE_MS = 1_000;
 
 /** Before an edge has said anything, everything is sent. */
 export class Demand {

@@ -14,6 +14,9 @@ export const RESTART_AFTER_MS = 2_500;
 /** A restart has this long to bring the media back before the edge is given up. */
 export const RESTART_TIMEOUT_MS = 12_000;
 
+/** An edge that finds offers too frequent gets the next one after this: it allows one a second for long. */
+export const OFFER_AGAIN_MS = 1_500;
+
 /** What an offer says besides its SDP. */
 export interface Offer {
   sdp: string;
@@ -41,7 +44,8 @@ interface Sending {
 interface Receiving {
   transceiver: RTCRtpTransceiver;
   kind: SlotKind;
-  told: boolean;
+  /** The mid it was last announced with: one that was rolled back may come again with another. */
+  told: string | null;
 }
 
 type Timer = ReturnType<typeof setTimeout>;
@@ -58,6 +62,7 @@ export class Media extends Emitter<MediaEvents> {
   #restartTimer: Timer | undefined;
   #giveUpTimer: Timer | undefined;
   #demandTimer: Timer | undefined;
+  #offerTimer: Timer | undefined;
   /** Changes of sender parameters, one after the other per source: they are read, changed and written. */
   readonly #parameters = new Map<Source, Promise<void>>();
 
@@ -135,7 +140,7 @@ export class Media extends Emitter<MediaEvents> {
       const media = kind === 'audio' ? 'audio' : 'video';
       const transceiver = this.#pc.addTransceiver(media, { direction: 'recvonly' });
       prefer(transceiver, media, 'receiver');
-      this.#receiving.push({ transceiver, kind, told: false });
+      this.#receiving.push({ transceiver, kind, told: null });
     }
     return have < count;
   }
@@ -158,8 +163,8 @@ export class Media extends Emitter<MediaEvents> {
     await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart }));
     for (const slot of this.#receiving) {
       const mid = slot.transceiver.mid;
-      if (slot.told || mid === null) continue;
-      slot.told = true;
+      if (mid === null || slot.told === mid) continue;
+      slot.told = mid;
       this.emit('slot', { mid, kind: slot.kind, receiver: slot.transceiver.receiver });
     }
     this.emit('offer', this.#offer());
@@ -169,14 +174,19 @@ export class Media extends Emitter<MediaEvents> {
   async answered(sdp: string): Promise<void> {
     if (this.#pc.signalingState !== 'have-local-offer') return;
     await this.#pc.setRemoteDescription({ type: 'answer', sdp });
-    await this.#settled();
+    this.#outstanding = false;
+    if (this.#dirty || this.#restart) await this.negotiate();
   }
 
-  /** The edge refused the offer: everything is as before it. */
-  async refused(): Promise<void> {
-    if (this.#pc.signalingState === 'have-local-offer')
+  /** The edge refused the offer: everything is as before it, and may be offered again a little later. */
+  async refused(again: boolean): Promise<void> {
+    if (this.#pc.signalingState === 'have-local-offer') {
       await this.#pc.setLocalDescription({ type: 'rollback' });
-    await this.#settled();
+    }
+    this.#outstanding = false;
+    if (!again && !this.#dirty && !this.#restart) return;
+    clearTimeout(this.#offerTimer);
+    this.#offerTimer = setTimeout(() => void this.negotiate(), OFFER_AGAIN_MS);
   }
 
   /** Looks for a new path to the edge (RFC 8445 §2.4). */
@@ -190,16 +200,11 @@ export class Media extends Emitter<MediaEvents> {
     return this.#pc.getStats();
   }
 
-  /** What the sending m-line of a source is, for statistics. */
-  senderOf(source: Source): RTCRtpSender | undefined {
-    const sending = this.#sending.get(source);
-    return sending?.live ? sending.transceiver.sender : undefined;
-  }
-
   close(): void {
     clearTimeout(this.#restartTimer);
     clearTimeout(this.#giveUpTimer);
     clearTimeout(this.#demandTimer);
+    clearTimeout(this.#offerTimer);
     this.#pc.onconnectionstatechange = null;
     this.#pc.close();
     this.#become('closed');
@@ -214,11 +219,6 @@ export class Media extends Emitter<MediaEvents> {
       mid === null ? [] : [{ mid, kind }],
     );
     return { sdp: this.#pc.localDescription?.sdp ?? '', publish, slots };
-  }
-
-  async #settled(): Promise<void> {
-    this.#outstanding = false;
-    if (this.#dirty || this.#restart) await this.negotiate();
   }
 
   #moved(): void {

@@ -17,7 +17,7 @@ export function Chat({ room, onClose }: { room: Room; onClose: () => void }) {
   useRoom(room, EVENTS);
   const [text, setText] = useState('');
   const [problem, setProblem] = useState<string | null>(null);
-  const list = useRef<HTMLOListElement>(null);
+  const list = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLTextAreaElement>(null);
   const atEnd = useRef(true);
   const posted = room.log.posted.filter(message => message.kind === 'chat' && textOf(message.body) !== null);
@@ -51,7 +51,7 @@ export function Chat({ room, onClose }: { room: Room; onClose: () => void }) {
 
   return (
     <Side heading={texts.chat.heading} onClose={onClose}>
-      <ol
+      <div
         ref={list}
         className="chat-list"
         role="log"
@@ -62,33 +62,35 @@ export function Chat({ room, onClose }: { room: Room; onClose: () => void }) {
           atEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
         }}
       >
-        {length === 0 && <li className="chat-empty">{texts.chat.empty}</li>}
-        {posted.map((message, i) => {
-          const before = posted[i - 1];
-          const follows = before?.from === message.from && message.sent_at_ms - before.sent_at_ms < 120_000;
-          return (
-            <li
-              key={`${message.number}/${message.id}`}
-              className={room.log.isMine(message) ? 'said mine' : 'said'}
-            >
-              {!follows && (
-                <p className="said-by">
-                  <strong>{message.name}</strong> <time>{clock(message.sent_at_ms)}</time>
-                </p>
-              )}
+        {length === 0 && <p className="chat-empty">{texts.chat.empty}</p>}
+        <ol>
+          {posted.map((message, i) => {
+            const before = posted[i - 1];
+            const follows = before?.from === message.from && message.sent_at_ms - before.sent_at_ms < 120_000;
+            return (
+              <li
+                key={`${message.number}/${message.id}`}
+                className={room.log.isMine(message) ? 'said mine' : 'said'}
+              >
+                {!follows && (
+                  <p className="said-by">
+                    <strong>{message.name}</strong> <time>{clock(message.sent_at_ms)}</time>
+                  </p>
+                )}
+                <p className="said-text">{textOf(message.body)}</p>
+              </li>
+            );
+          })}
+          {pending.map(message => (
+            <li key={message.id} className="said mine pending">
               <p className="said-text">{textOf(message.body)}</p>
+              <p className="said-state">
+                {message.refused === null ? texts.chat.sending : texts.chat.refused(message.refused)}
+              </p>
             </li>
-          );
-        })}
-        {pending.map(message => (
-          <li key={message.id} className="said mine pending">
-            <p className="said-text">{textOf(message.body)}</p>
-            <p className="said-state">
-              {message.refused === null ? texts.chat.sending : texts.chat.refused(message.refused)}
-            </p>
-          </li>
-        ))}
-      </ol>
+          ))}
+        </ol>
+      </div>
       {!allowed && <p className="notice">{texts.chat.notAllowed}</p>}
       {room.state.phase === 'reconnecting' && <p className="notice">{texts.chat.waiting}</p>}
       {problem !== null && (
