@@ -49,7 +49,7 @@ fn over_a_lossy_reordering_network_everybody_connects_and_every_message_arrives_
             play.edge.send(channel, MessageKind::Binary, &text(i), play.now).unwrap();
         }
         let all = |play: &mut Play| messages(&play.edge_said).len() >= 40 && messages(&play.client_said).len() >= 40;
-        assert!(play.until(120 * SECOND, all), "seed {seed}: all messages arrive");
+        assert!(play.until(600 * SECOND, all), "seed {seed}: all messages arrive");
         play.run(5 * SECOND);
         let expected = |kind| (0..40).map(|i| (channel, kind, text(i))).collect::<Vec<_>>();
         assert_eq!(messages(&play.edge_said), expected(MessageKind::Text), "seed {seed}");
