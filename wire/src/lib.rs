@@ -19,6 +19,8 @@ pub mod api;
 mod cursor;
 pub mod demux;
 pub mod ext;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod link;
 pub mod rtcp;

@@ -75,9 +75,12 @@ pub struct LayerInfo {
 pub fn chain(before: u64, message: &RoomMessage) -> u64 {
     let bytes = before.to_be_bytes();
     let from = message.from.as_str().as_bytes();
-    bytes.iter().chain(from).chain(&[0]).chain(message.id.as_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .chain(from)
+        .chain(&[0])
+        .chain(message.id.as_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// One message on the control stream: 4 bytes length, big-endian, then this as JSON. Unknown fields are ignored,
