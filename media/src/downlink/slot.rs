@@ -131,6 +131,10 @@ impl Slot {
         };
         let placed = self.stream.place(packet, meaning, at, now)?;
         self.select.taken(packet, step);
+        if placed.seq.plus(1) < self.stream.next_seq() {
+            // It closes a gap that the subscriber has seen and may be asking about.
+            self.repairs.sent(u64::from(placed.seq.wire()), now);
+        }
         // A voice that comes into the slot begins a talk spurt (RFC 3551 §4.1).
         let marker = packet.marker || (begins && self.spec.kind == SlotKind::Audio);
         let holes = Holes {

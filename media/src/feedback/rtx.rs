@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Repairs remembered per slot: a NACK carries at most a few dozen, a round trip sees a few NACKs.
-pub const REMEMBERED: usize = 64;
+/// Repairs remembered per slot: as many as one compound may ask for.
+pub const REMEMBERED: usize = 128;
 /// Two asks within this time are the same ask, however short the round trip.
 pub const AGAIN_MIN: Duration = Duration::from_millis(10);
 
@@ -21,13 +21,18 @@ impl Repairs {
         if self.recent.iter().any(|(s, at)| *s == seq && now.duration_since(*at) < quiet) {
             return false;
         }
+        self.sent(seq, now);
+        true
+    }
+
+    /// `seq` was sent just now, later than its neighbours: who asks for it has not seen it yet.
+    pub fn sent(&mut self, seq: u64, now: Instant) {
         if self.recent.len() < REMEMBERED {
             self.recent.push((seq, now));
         } else {
             self.recent[self.next] = (seq, now);
             self.next = (self.next + 1) % REMEMBERED;
         }
-        true
     }
 }
 
