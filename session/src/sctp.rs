@@ -83,6 +83,10 @@ impl Sctp {
 
     /// A packet came out of DTLS.
     pub(crate) fn handle(&mut self, packet: BytesMut, now: Instant, drops: &mut Drops, outputs: &mut VecDeque<Output>) {
+        if self.over {
+            drops.count(DropReason::AfterEnd);
+            return;
+        }
         match self.endpoint.handle(now, PEER, None, packet.freeze()) {
             Some((handle, DatagramEvent::AssociationEvent(event))) => {
                 match self.associations.iter_mut().find(|(known, _)| *known == handle) {
@@ -196,7 +200,7 @@ impl Sctp {
         while let Some((handle, event)) = self.next_event() {
             match event {
                 Event::Connected => self.came_up(handle, now),
-                Event::Stream(StreamEvent::Opened { .. }) => self.accept(now, drops, outputs),
+                Event::Stream(StreamEvent::Opened { .. }) => self.accept(drops, outputs),
                 Event::Stream(StreamEvent::Readable { id }) => self.read(id, now, drops, outputs),
                 // Also said when only this stream was reset.
                 Event::AssociationLost { id, .. } if self.channels.remove(&id).is_some() => {
@@ -230,16 +234,15 @@ impl Sctp {
     }
 
     /// A stream was begun by the peer.
-    fn accept(&mut self, now: Instant, drops: &mut Drops, outputs: &mut VecDeque<Output>) {
+    fn accept(&mut self, drops: &mut Drops, outputs: &mut VecDeque<Output>) {
         let Some((_, association)) = self.associations.first_mut() else { return };
         while association.accept_stream().is_some() {}
-        if association.stream_ids().len() > 2 * Session::CHANNELS_MAX {
+        if !self.over && association.stream_ids().len() > 2 * Session::CHANNELS_MAX {
             // Streams cost memory and the peer makes them with one packet each; nobody honest has so many.
             drops.count(DropReason::ChannelsFull);
             let _ = association.abort();
             self.end(outputs);
         }
-        let _ = now;
     }
 
     fn read(&mut self, id: u16, now: Instant, drops: &mut Drops, outputs: &mut VecDeque<Output>) {
@@ -346,4 +349,127 @@ fn transport(message_bytes_max: usize) -> TransportConfig {
         .with_max_num_inbound_streams(u16::MAX)
         .with_max_num_outbound_streams(u16::MAX)
         .with_timer_config(TimerConfig { max_t3_rtx_retrans: RETRANSMITS_MAX, ..TimerConfig::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Client and server end joined without DTLS, as an authenticated peer with bad intentions sees the server.
+    struct Ends {
+        client: Sctp,
+        server: Sctp,
+        now: Instant,
+        drops: Drops,
+        said: VecDeque<Output>,
+        packets: Vec<Bytes>,
+    }
+
+    impl Ends {
+        fn new() -> Self {
+            #[allow(clippy::disallowed_methods, reason = "the one reading of a clock: virtual time needs an origin")]
+            let now = Instant::now();
+            let remote = SctpRemote { port: 5000, max_message_bytes: 0 };
+            let (mut client, server) = (Sctp::new(remote, true), Sctp::new(remote, false));
+            client.start(now);
+            Self { client, server, now, drops: Drops::default(), said: VecDeque::new(), packets: Vec::new() }
+        }
+
+        /// Carries packets until nobody has any.
+        fn turn(&mut self) {
+            loop {
+                let to_server = self.client.transmit(self.now).unwrap_or_default();
+                let to_client = self.server.transmit(self.now).unwrap_or_default();
+                if to_server.is_empty() && to_client.is_empty() {
+                    return;
+                }
+                for packet in to_server {
+                    self.packets.push(packet.clone());
+                    self.server.handle(BytesMut::from(&packet[..]), self.now, &mut self.drops, &mut self.said);
+                }
+                let mut unheard = VecDeque::new();
+                for packet in to_client {
+                    self.client.handle(BytesMut::from(&packet[..]), self.now, &mut self.drops, &mut unheard);
+                }
+            }
+        }
+    }
+
+    /// An SCTP packet with its checksum made right again (RFC 9260 §6.8).
+    fn summed(mut packet: Vec<u8>) -> BytesMut {
+        if packet.len() >= 12 {
+            packet[8..12].fill(0);
+            let mut crc = !0u32;
+            for byte in &packet {
+                crc ^= u32::from(*byte);
+                for _ in 0..8 {
+                    crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+                }
+            }
+            packet[8..12].copy_from_slice(&(!crc).to_le_bytes());
+        }
+        BytesMut::from(&packet[..])
+    }
+
+    #[test]
+    fn a_peer_with_bad_intentions_cannot_make_the_server_panic() {
+        let mut dice = 1u64;
+        let mut roll = |sides: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) as usize % sides.max(1)
+        };
+        for _ in 0..300 {
+            let mut ends = Ends::new();
+            let id = ends.client.open(ChannelOptions::default(), ends.now).unwrap();
+            ends.turn();
+            let _ = ends.client.send(id, MessageKind::Text, &Bytes::from(vec![b'x'; 3000]), ends.now);
+            ends.turn();
+            ends.client.close_channel(id, ends.now, &mut VecDeque::new());
+            ends.turn();
+            assert_eq!(ends.drops, Drops::default());
+            for _ in 0..40 {
+                let mut packet = ends.packets[roll(ends.packets.len())].to_vec();
+                for _ in 0..=roll(3) {
+                    let at = roll(packet.len());
+                    packet[at] = if roll(2) == 0 { roll(256) as u8 } else { packet[at].wrapping_add(1) };
+                }
+                if roll(4) == 0 {
+                    packet.truncate(roll(packet.len()));
+                }
+                ends.server.handle(summed(packet), ends.now, &mut ends.drops, &mut ends.said);
+                while ends.server.transmit(ends.now).is_some() {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_opens_streams_without_end_loses_its_channels_and_nothing_else() {
+        let mut ends = Ends::new();
+        ends.turn();
+        let association = &mut ends.client.associations[0].1;
+        for id in 0..200 {
+            let mut stream = association.open_stream(id, Ppi::Binary).unwrap();
+            stream.write_chunk_with_ppi(ends.now, &Bytes::from_static(b"x"), Ppi::Binary).unwrap();
+        }
+        ends.turn();
+        assert!(ends.drops.of(DropReason::ChannelUnknown) > 0);
+        assert_eq!(ends.drops.of(DropReason::ChannelsFull), 1);
+        assert_eq!(ends.server.open(ChannelOptions::default(), ends.now), Err(SendError::NoChannel));
+    }
+
+    #[test]
+    fn repeated_inits_end_in_one_association() {
+        let mut ends = Ends::new();
+        let init = ends.client.transmit(ends.now).unwrap().remove(0);
+        for _ in 0..10 {
+            ends.server.handle(BytesMut::from(&init[..]), ends.now, &mut ends.drops, &mut ends.said);
+        }
+        assert_eq!(ends.server.associations.len(), RISING_MAX);
+        ends.turn();
+        assert!(ends.client.up && ends.server.up);
+        assert_eq!(ends.server.associations.len(), 1);
+        ends.server.handle(BytesMut::from(&init[..]), ends.now, &mut ends.drops, &mut ends.said);
+        assert_eq!(ends.server.associations.len(), 1, "and none begins later");
+        assert_eq!(ends.drops.of(DropReason::SctpMalformed), 1);
+    }
 }

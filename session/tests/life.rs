@@ -289,3 +289,21 @@ fn unreliable_messages_are_not_sent_again() {
     let arrived = messages(&play.edge_said).len();
     assert!((40..95).contains(&arrived), "{arrived} of 100 arrived");
 }
+
+#[test]
+fn garbled_datagrams_end_nobody_else_than_the_session_and_mostly_not_even_that() {
+    let mut connected = 0;
+    for seed in 0..200 {
+        let mut play = Play::new(seed, Weather { garble_percent: 10, ..FINE });
+        let channel = play.client.open_channel(ChannelOptions::default(), play.now).unwrap();
+        play.until(30 * SECOND, |play| play.edge.is_connected() && play.client.is_connected());
+        play.run(10 * SECOND);
+        connected += usize::from(play.edge.is_connected() && play.client.is_connected());
+        for _ in 0..20 {
+            let _ = play.client.send(channel, MessageKind::Text, &Bytes::from_static(b"hello"), play.now);
+            play.run(SECOND);
+        }
+    }
+    // A plaintext handshake message that is changed but whole cannot be told from a faulty peer's: it fails (RFC 6347 §4.1.2.7).
+    assert!(connected > 100, "{connected} of 200");
+}

@@ -41,11 +41,15 @@ pub(crate) struct Weather {
     pub(crate) delay_ms: u64,
     pub(crate) jitter_ms: u64,
     pub(crate) duplicate_percent: u64,
+    /// One to four bytes changed.
+    pub(crate) garble_percent: u64,
 }
 
-pub(crate) const FINE: Weather = Weather { loss_percent: 0, delay_ms: 20, jitter_ms: 0, duplicate_percent: 0 };
+pub(crate) const FINE: Weather =
+    Weather { loss_percent: 0, delay_ms: 20, jitter_ms: 0, duplicate_percent: 0, garble_percent: 0 };
 /// Jitter above the distance of two datagrams: they overtake each other.
-pub(crate) const ROUGH: Weather = Weather { loss_percent: 10, delay_ms: 40, jitter_ms: 30, duplicate_percent: 2 };
+pub(crate) const ROUGH: Weather =
+    Weather { loss_percent: 10, delay_ms: 40, jitter_ms: 30, duplicate_percent: 2, garble_percent: 0 };
 
 pub(crate) struct Play {
     pub(crate) now: Instant,
@@ -112,11 +116,22 @@ impl Play {
         for _ in 0..copies {
             let lost = self.dice(100) < self.weather.loss_percent;
             let ms = self.weather.delay_ms + self.dice(self.weather.jitter_ms + 1);
+            let bytes = if self.dice(100) < self.weather.garble_percent { self.garble(&bytes) } else { bytes.clone() };
             if !lost && !self.dead.contains(&from) && !self.dead.contains(&to) {
                 self.sent += 1;
-                self.in_flight.insert((self.now + Duration::from_millis(ms), self.sent), (from, to, bytes.clone()));
+                self.in_flight.insert((self.now + Duration::from_millis(ms), self.sent), (from, to, bytes));
             }
         }
+    }
+
+    fn garble(&mut self, bytes: &Bytes) -> Bytes {
+        let mut garbled = bytes.to_vec();
+        for _ in 0..=self.dice(4) {
+            let at = self.dice(garbled.len() as u64) as usize;
+            garbled[at] = self.dice(256) as u8;
+        }
+        garbled.truncate(garbled.len() - (self.dice(8) / 7 * self.dice(garbled.len() as u64)) as usize);
+        garbled.into()
     }
 
     fn drain(&mut self) {
