@@ -10,20 +10,20 @@ export function Announcer({ room, chatOpen }: { room: Room; chatOpen: boolean })
   const [words, setWords] = useState('');
   useEffect(() => {
     const say = (text: string) => setWords(before => (before === text ? `${text} ` : text));
+    let sharing = sharingNow(room);
     const offs = [
-      room.on('roster', ({ came, left, changed }) => {
+      room.on('roster', ({ came, left }) => {
+        const before = sharing;
+        sharing = sharingNow(room);
         if (room.total > ANNOUNCE_PEOPLE_MAX) return;
-        const others = came.filter(person => person.id !== room.me?.id);
+        const words: string[] = [];
         // The first roster tells who has been there all along.
-        if (others.length && others.length + 1 < room.people.length + left.length) {
-          say(others.map(person => texts.room.joined(person.name)).join(', '));
-        } else if (others.length === 1 && room.people.length === 2 && others[0]) {
-          say(texts.room.joined(others[0].name));
-        }
-        if (left.length) say(left.map(person => texts.room.left(person.name)).join(', '));
-        for (const person of changed) {
-          if (person.publishes.some(track => track.source === 'screen')) say(texts.room.sharing(person.name));
-        }
+        if (came.length < room.people.length)
+          words.push(...came.map(person => texts.room.joined(person.name)));
+        words.push(...left.map(person => texts.room.left(person.name)));
+        for (const [id, name] of sharing) if (!before.has(id)) words.push(texts.room.sharing(name));
+        for (const [id, name] of before) if (!sharing.has(id)) words.push(texts.room.sharingEnded(name));
+        if (words.length) say(words.join(', '));
       }),
       room.on('message', message => {
         const text = textOf(message.body);
@@ -39,6 +39,13 @@ export function Announcer({ room, chatOpen }: { room: Room; chatOpen: boolean })
       {words}
     </div>
   );
+}
+
+/** Who shares a screen: names by id, oneself left out. */
+function sharingNow(room: Room): Map<string, string> {
+  const others = room.people.filter(person => person.id !== room.me?.id);
+  const sharers = others.filter(person => person.publishes.some(track => track.source === 'screen'));
+  return new Map(sharers.map(person => [person.id, person.name]));
 }
 
 /** The text of a chat message; null when it is something else. */
