@@ -106,10 +106,22 @@ impl RoomId {
     /// FNV-1a of the name, so that every node and every version computes the same one.
     #[must_use]
     pub fn key(&self) -> u64 {
-        self.as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+        fnv1a(self.as_str())
     }
+}
+
+impl ParticipantId {
+    /// What names a publisher in the CSRC list of RTP packets: the low 32 bits of the FNV-1a of its id.
+    #[must_use]
+    pub fn csrc(&self) -> u32 {
+        let [.., a, b, c, d] = fnv1a(self.as_str()).to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+/// FNV-1a, 64 bits.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// What a track is a picture or a sound of.
@@ -174,7 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn room_key_is_fnv1a_and_never_changes() {
+    fn room_key_and_csrc_are_fnv1a_and_never_change() {
         assert_eq!(RoomId::parse("a").map(|r| r.key()), Ok(0xaf63_dc4c_8601_ec8c));
+        assert_eq!(ParticipantId::parse("a").map(|p| p.csrc()), Ok(0x8601_ec8c));
     }
 }
