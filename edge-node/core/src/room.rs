@@ -100,8 +100,10 @@ impl Room {
 impl Shard {
     /// The room's place; made when it is not here yet. `None`: no more rooms fit.
     pub(crate) fn room_for(&mut self, id: &RoomId, now: Instant) -> Option<u32> {
-        if let Some(place) = self.room_by_id.get(id) {
-            return Some(*place);
+        if let Some(place) = self.room_by_id.get(id).copied() {
+            // What was said before the newcomer came is history to it, and must not reach it twice.
+            self.settle_room(place, now);
+            return Some(place);
         }
         if self.rooms.len() >= crate::config::ROOMS_MAX {
             return None;
@@ -174,7 +176,7 @@ impl Shard {
             return;
         };
         if let Some(room) = self.rooms.get_mut(place) {
-            room.hop.map(map, &mut self.downlinks, now);
+            room.hop.map(map, now);
             self.touch_room(place);
         }
     }

@@ -298,7 +298,7 @@ impl Shard {
                 if let Some(link) = self.links.get_mut(&node) {
                     link.rtt = rtt;
                     link.datagram_bytes_max = datagram_bytes_max;
-                    self.each_hop(|hop, _| hop.link_quality(&node, rtt, datagram_bytes_max, now));
+                    self.each_hop(|hop, _| hop.link_quality(&node, rtt, datagram_bytes_max));
                 }
             }
             FromLink::Down { node } => {
@@ -395,6 +395,7 @@ impl Shard {
             view: None,
             dirty: false,
         });
+        self.working = Some(Work::Peer(index));
         self.by_secret.insert(secret, index);
         self.enter_room(place, index, now);
         self.touch_peer(index);

@@ -431,3 +431,127 @@ fn accepted_extensions(line: &MediaLine, chosen: &ext::Map) -> Vec<u8> {
     let fits = |e: &&Extension| chosen.kind(e.id).is_some() && chosen.kind(e.id) == Kind::of_uri(&e.uri);
     line.extensions.iter().filter(fits).map(|e| e.id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::Seed;
+    use lyceum_session::Fingerprint;
+    use lyceum_session::sdp::{Candidate, Origin};
+
+    /// What real engines offered.
+    const CHROMIUM: &str = include_str!("../../../../session/tests/golden/chromium-156-class-all-extensions.sdp");
+    const FIREFOX: &str = include_str!("../../../../session/tests/golden/firefox-class.sdp");
+    const GSTREAMER: &str = include_str!("../../../../session/tests/golden/gstreamer-whip.sdp");
+    const OBS: &str = include_str!("../../../../session/tests/golden/obs-whip.sdp");
+
+    fn transport(draw: &mut Draw) -> Transport {
+        Transport {
+            origin: Origin { id: 1, version: 1 },
+            ice: draw.credentials(0),
+            fingerprint: Fingerprint([7; 32]),
+            candidates: vec![Candidate::host("203.0.113.1:5000".parse().unwrap(), 1)],
+        }
+    }
+
+    /// Every sending line publishes, every line that only receives is a slot.
+    fn answered(sdp: &str, memory: &mut Memory) -> Result<Plan, Refused> {
+        let offer = Offer::parse(sdp).unwrap();
+        let mut sounds = [Source::Microphone, Source::ScreenAudio].into_iter();
+        let mut pictures = [Source::Camera, Source::Screen].into_iter();
+        let (mut publish, mut slots) = (Vec::new(), Vec::new());
+        for line in offer.lines.iter().filter(|line| !line.rejected) {
+            let mid = line.mid.clone();
+            match (line.kind, line.direction.sends()) {
+                (LineKind::Audio, true) => {
+                    publish.push(PublishLine { mid, source: sounds.next().unwrap(), muted: false });
+                }
+                (LineKind::Video, true) => {
+                    publish.push(PublishLine { mid, source: pictures.next().unwrap(), muted: false });
+                }
+                (LineKind::Audio, false) => slots.push(SlotLine { mid, kind: SlotKind::Audio }),
+                (LineKind::Video, false) => slots.push(SlotLine { mid, kind: SlotKind::Video }),
+                _ => {}
+            }
+        }
+        let mut draw = Draw::new(Seed([3; 32]));
+        let transport = transport(&mut draw);
+        let intents = Intents { publish: &publish, slots: &slots };
+        negotiate(&offer, intents, &Grants::participant(), transport, memory, &mut draw)
+    }
+
+    #[test]
+    fn what_browsers_and_gstreamer_offer_is_answered_with_what_the_edge_speaks() {
+        for sdp in [CHROMIUM, FIREFOX, GSTREAMER] {
+            let plan = answered(sdp, &mut Memory::default()).unwrap();
+            let answer = Answer::parse(&plan.answer.write()).unwrap();
+            let offer = Offer::parse(sdp).unwrap();
+            assert_eq!(answer.lines.len(), offer.lines.len());
+            for (line, offered) in answer.lines.iter().zip(&offer.lines) {
+                assert_eq!((&line.mid, line.kind), (&offered.mid, offered.kind));
+                let names: Vec<String> = line.codecs.iter().map(|c| c.name.to_lowercase()).collect();
+                match line.kind {
+                    LineKind::Audio => assert_eq!(names, ["opus"]),
+                    LineKind::Video => assert_eq!(names[0], "vp8"),
+                    _ => assert!(!line.rejected, "data channels are taken"),
+                }
+                assert!(line.extensions.iter().all(|e| Kind::of_uri(&e.uri).is_some()));
+                if line.kind != LineKind::Data && line.direction.sends() {
+                    assert!(line.msid.is_some() && !line.ssrcs.is_empty(), "a slot says what it sends");
+                }
+            }
+            assert!(plan.extensions.id(Kind::Mid).is_some());
+            assert!(!plan.publishing.is_empty());
+        }
+    }
+
+    #[test]
+    fn chromiums_simulcast_is_taken_from_the_smallest() {
+        let plan = answered(CHROMIUM, &mut Memory::default()).unwrap();
+        let camera = plan.publishing.iter().find(|p| p.source == Source::Camera).unwrap();
+        let rids: Vec<_> = camera.encodings.iter().map(|e| (e.spatial, e.rid.as_deref().unwrap())).collect();
+        assert_eq!(rids, [(0, "l"), (1, "m"), (2, "h")]);
+        assert_eq!((camera.keyframe, camera.nack), (KeyFrameAsk::Pli, true));
+        let microphone = plan.publishing.iter().find(|p| p.source == Source::Microphone).unwrap();
+        assert_eq!(microphone.encodings[0].ssrc, Some(Ssrc(409_550_976)));
+        for (kind, id) in [(Kind::AudioLevel, 1), (Kind::TransportSequence, 3), (Kind::Mid, 4), (Kind::Rid, 10)] {
+            assert_eq!(plan.extensions.id(kind), Some(id));
+        }
+        let ssrcs: BTreeSet<u32> =
+            plan.slots.iter().flat_map(|s| [Some(s.ssrc), s.rtx_ssrc]).flatten().map(|ssrc| ssrc.0).collect();
+        let videos = plan.slots.iter().filter(|s| s.kind == SlotKind::Video).count();
+        assert_eq!(ssrcs.len(), plan.slots.len() + videos, "no two alike");
+        assert!(!ssrcs.contains(&409_550_976), "nor like one of the client's");
+    }
+
+    #[test]
+    fn a_slot_keeps_its_sources_in_later_answers() {
+        let mut memory = Memory::default();
+        let first = answered(CHROMIUM, &mut memory).unwrap();
+        let second = answered(CHROMIUM, &mut memory).unwrap();
+        assert_eq!(first.slots, second.slots);
+    }
+
+    #[test]
+    fn a_publisher_without_vp8_is_told_so() {
+        let refused = answered(OBS, &mut Memory::default()).unwrap_err();
+        assert_eq!(refused.code, Refusal::BadOffer);
+        assert!(refused.message.ends_with("must offer VP8; it offers H264"), "{}", refused.message);
+    }
+
+    #[test]
+    fn usual_names_of_layers_are_understood() {
+        let table: [(&[&str], [&str; 3]); 5] = [
+            (&["q", "h", "f"], ["q", "h", "f"]),
+            (&["f", "h", "q"], ["q", "h", "f"]),
+            (&["h", "m", "l"], ["l", "m", "h"]),
+            (&["hi", "mid", "lo"], ["lo", "mid", "hi"]),
+            (&["1", "2", "3"], ["1", "2", "3"]),
+        ];
+        for (offered, expected) in table {
+            let mut rids = offered.to_vec();
+            rids.sort_by_key(|rid| usual_place(rid, offered));
+            assert_eq!(rids, expected);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What a peer sends: its tracks in the room, their layers, who watches them, muting.
 
 use super::negotiate::Publishing;
-use super::{Media, Peer, Published};
+use super::{Media, Peer, Published, Way};
 use crate::shard::Shard;
 use lyceum_media::uplink::{Encoding, Publication};
 use lyceum_wire::id::{Source, TrackName};
@@ -45,6 +45,7 @@ impl Shard {
             media.uplink.publish(known.publication(), now);
         } else {
             let mut published = Published::new(plan);
+            published.schedule(now);
             published.track = room.hop.publish(&published.info(name), downlinks, now);
             room.publishers.insert(published.track, index);
             media.uplink.publish(published.publication(), now);
@@ -150,10 +151,14 @@ impl Shard {
     /// Tells the client which of its layers are watched, where that is due.
     pub(crate) fn tell_demand(&mut self, index: u32, now: Instant) {
         let Some(peer) = self.peers.get_mut(index) else { return };
-        let Peer { way: super::Way::Socket(conversation), media: Some(media), .. } = peer else { return };
+        let Peer { way, media: Some(media), .. } = peer else { return };
         for published in &mut media.published {
             if published.tell_at.is_some_and(|at| at <= now) {
-                conversation.say(published.tell(), &mut self.events);
+                let demand = published.tell();
+                // A WHIP publisher has no ear for it.
+                if let Way::Socket(conversation) = way {
+                    conversation.say(demand, &mut self.events);
+                }
             }
         }
     }
@@ -175,6 +180,7 @@ impl Shard {
         published.layers = layers;
         let name = TrackName { participant: participant.id.clone(), source: published.plan.source };
         if published.reorder() {
+            published.schedule(now);
             uplink.unpublish(published.track);
             room.publishers.remove(&published.track);
             room.hop.unpublish(published.track, downlinks, now);
@@ -238,10 +244,12 @@ impl Published {
             return false;
         }
         self.reordered = true;
-        let mut pairs: Vec<(LayerInfo, Encoding)> =
-            self.layers.iter().copied().zip(self.encodings.iter().cloned()).collect();
-        pairs.sort_by_key(|(layer, _)| layer.width);
-        (self.layers, self.encodings) = pairs.into_iter().unzip();
+        let encodings = self.encodings.iter().cloned().zip(self.told.iter().copied());
+        let mut rows: Vec<_> = self.layers.iter().copied().zip(encodings).collect();
+        rows.sort_by_key(|(layer, _)| layer.width);
+        (self.layers, (self.encodings, self.told)) = rows.into_iter().unzip();
+        // It becomes another track, which nobody watches yet.
+        self.watched.fill(false);
         for (spatial, encoding) in self.encodings.iter_mut().enumerate() {
             encoding.spatial = spatial as u8;
         }

@@ -214,7 +214,7 @@ impl Shard {
         }
         conversation.posted.note(&id);
         let message = RoomMessage { number: 0, id: id.clone(), from, name, kind, body, sent_at_ms };
-        if let Err(refused) = room.hop.post(message, now) {
+        if let Err(refused) = room.hop.post(message) {
             conversation.posted.forget(&id);
             return Done::Refused(Refusal::TooMany, refused.to_string());
         }

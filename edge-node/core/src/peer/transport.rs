@@ -4,6 +4,7 @@ use super::{Media, Peer, Way};
 use crate::drops::{Departure, DoorDrop};
 use crate::shard::{Alarm, Shard};
 use lyceum_media::srtp;
+use lyceum_session::ice::PAIRS_MAX;
 use lyceum_session::{Failure, Output, Pair, SrtpKey, SrtpKeys, SrtpProfile};
 use lyceum_wire::rtcp::{Compound, Packet};
 use lyceum_wire::signal::Refusal;
@@ -15,6 +16,12 @@ impl Shard {
         let Some(media) = self.peers.get_mut(index).and_then(|peer| peer.media.as_mut()) else { return };
         media.session.handle(pair.remote, pair.local, bytes, now);
         if media.session.is_checked(pair) && self.pairs.peer(pair) != Some(index) {
+            if media.pairs.len() >= PAIRS_MAX {
+                let (kept, stale) = media.pairs.drain(..).partition(|known| media.session.is_checked(*known));
+                media.pairs = kept;
+                let stale: Vec<Pair> = stale;
+                stale.iter().for_each(|known| self.pairs.forget(*known, index));
+            }
             media.pairs.push(pair);
             if let Some(old) = self.pairs.learn(pair, index)
                 && let Some(old) = self.peers.get_mut(old).and_then(|peer| peer.media.as_mut())

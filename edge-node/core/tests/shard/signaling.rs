@@ -206,3 +206,24 @@ fn a_full_shard_says_so() {
     assert!(world.clients[ben].closed);
     assert_eq!(world.nodes[0].shard.live().peers, 1);
 }
+
+#[test]
+fn what_is_said_in_the_moment_of_a_join_comes_once() {
+    use lyceum_edge_core::door::SocketId;
+    use lyceum_relay_core::machine::{Input, Machine};
+    let mut world = World::new(1);
+    let ana = world.join(0, "ana", "physics");
+    let ben = world.add(0, "ben");
+    let (entry, socket) = (world.entry("ben", "physics", Grants::participant()), SocketId(77));
+    world.clients[ben].socket = Some(socket);
+    // Both in one turn of the wheel: nothing is settled in between.
+    let body = ClientSays::Message { id: "1".into(), kind: "chat".into(), body: "hello".into() };
+    let message = Box::new(lyceum_wire::signal::ToEdge { seq: 1, body });
+    let said = Command::Said { socket: world.clients[ana].socket.unwrap(), message };
+    let now = world.now;
+    world.nodes[0].shard.handle(Input::Command(said), now);
+    world.nodes[0].shard.handle(Input::Command(Command::Open { socket, entry }), now);
+    world.run(500);
+    assert_eq!(world.chats(ben), ["1 ana: hello"]);
+    assert_eq!(world.chats(ana), ["1 ana: hello"]);
+}
