@@ -95,7 +95,7 @@ impl Slot {
 
     pub(super) fn continue_at(&mut self, media: u64, repair: u64) {
         self.stream.continue_at(crate::seq::SeqNo(media));
-        self.repair_next = self.repair_next.max(repair);
+        self.repair_next = repair;
     }
 
     /// Selects, names and seals one packet. Says whether a segment began.

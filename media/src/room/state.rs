@@ -83,7 +83,7 @@ impl Track {
             info: info.clone(),
             codec: Codec::of(&info.codec),
             origin,
-            csrc: contributor(info.name.participant.as_str()),
+            csrc: info.name.participant.csrc(),
             layers: Vec::new(),
             sinks: Vec::new(),
             taps: Vec::new(),
@@ -241,11 +241,4 @@ impl Demand {
     pub(super) fn waits(&self) -> bool {
         self.falls.is_some()
     }
-}
-
-/// A participant's id as contributing source: FNV-1a, low 32 bits, as `signal::SlotAssignment` says.
-fn contributor(id: &str) -> u32 {
-    id.bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-        as u32
 }

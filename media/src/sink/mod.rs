@@ -143,7 +143,7 @@ impl Stream {
 
     /// Goes on where an earlier stream of the same source ended: a sealed number must never be sealed again.
     pub fn continue_at(&mut self, seq: SeqNo) {
-        self.next_seq = self.next_seq.max(seq.0);
+        self.next_seq = seq.0;
     }
 
     /// Where the outgoing clock stands, once something was sent.

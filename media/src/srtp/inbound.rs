@@ -1,6 +1,6 @@
 //! Opening what a peer sealed.
 
-use super::keys::{E_BIT, GCM_TAG_LEN, MAC_LEN, Session, Stream, cm_apply, gcm_nonce, mac_of};
+use super::keys::{CmSha1, E_BIT, GCM_TAG_LEN, MAC_LEN, Session, Stream, cm_apply, gcm_nonce, mac_of};
 use super::replay::Window;
 use super::{Keys, SOURCES_MAX, SrtpError};
 use crate::seq::nearest_u16;
@@ -62,7 +62,8 @@ impl Inbound {
                     .map_err(|_| SrtpError::BadTag)?;
                 len
             }
-            Session::CmSha1 { cipher, mac, salt } => {
+            Session::CmSha1(session) => {
+                let CmSha1 { cipher, mac, salt } = &**session;
                 let len = body_end(packet, header.len, MAC_LEN)?;
                 let (plain, tag) = packet.split_at_mut(len);
                 let roll_over = ((index >> 16) as u32).to_be_bytes();
@@ -80,7 +81,7 @@ impl Inbound {
     pub fn unprotect_rtcp<'a>(&mut self, packet: &'a mut [u8]) -> Result<&'a mut [u8], SrtpError> {
         let trailer = match &self.rtcp {
             Session::Gcm { .. } => 4,
-            Session::CmSha1 { .. } => 4 + MAC_LEN,
+            Session::CmSha1(_) => 4 + MAC_LEN,
         };
         let word_at = body_end(packet, RTCP_CLEAR, trailer)?;
         let word = be32(packet, word_at);
@@ -109,7 +110,8 @@ impl Inbound {
                     .map_err(|_| SrtpError::BadTag)?;
                 len
             }
-            Session::CmSha1 { cipher, mac, salt } => {
+            Session::CmSha1(session) => {
+                let CmSha1 { cipher, mac, salt } = &**session;
                 let (plain, tag) = packet.split_at_mut(word_at + 4);
                 verify_slices_are_equal(&mac_of(mac, [&*plain, &[]]), tag).map_err(|_| SrtpError::BadTag)?;
                 cm_apply(cipher, salt, ssrc, index, &mut plain[RTCP_CLEAR..word_at])?;

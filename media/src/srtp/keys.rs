@@ -83,7 +83,15 @@ pub(super) enum Stream {
 /// Session keys of one stream in one direction, ready to use.
 pub(super) enum Session {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
-    CmSha1 { cipher: EncryptingKey, mac: hmac::Key, salt: [u8; 14] },
+    /// Boxed: its key schedules are fifty times the size of the other.
+    CmSha1(Box<CmSha1>),
+}
+
+/// AES counter mode with HMAC-SHA1.
+pub(super) struct CmSha1 {
+    pub(super) cipher: EncryptingKey,
+    pub(super) mac: hmac::Key,
+    pub(super) salt: [u8; 14],
 }
 
 impl Keys {
@@ -114,7 +122,7 @@ impl Keys {
                 self.derive(authentication, &mut mac)?;
                 self.derive(salting, &mut salt)?;
                 let mac = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &mac);
-                Ok(Session::CmSha1 { cipher, mac, salt })
+                Ok(Session::CmSha1(Box::new(CmSha1 { cipher, mac, salt })))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Sealing what a peer shall open.
 
-use super::keys::{E_BIT, GCM_TAG_LEN, Session, Stream, cm_apply, gcm_nonce, mac_of};
+use super::keys::{CmSha1, E_BIT, GCM_TAG_LEN, Session, Stream, cm_apply, gcm_nonce, mac_of};
 use super::{Keys, Profile, SOURCES_MAX, SrtpError};
 use crate::seq::Extend;
 use aws_lc_rs::aead::Aad;
@@ -71,7 +71,8 @@ impl Outbound {
                     .map_err(|_| SrtpError::Malformed)?;
                 batch.extend_from_slice(tag.as_ref());
             }
-            Session::CmSha1 { cipher, mac, salt } => {
+            Session::CmSha1(session) => {
+                let CmSha1 { cipher, mac, salt } = &**session;
                 cm_apply(cipher, salt, ssrc, index, body)?;
                 let roll_over = ((index >> 16) as u32).to_be_bytes();
                 let tag = mac_of(mac, [&*packet, &roll_over]);
@@ -106,7 +107,8 @@ impl Outbound {
                 batch.extend_from_slice(&tag.as_ref()[..GCM_TAG_LEN]);
                 batch.extend_from_slice(&word);
             }
-            Session::CmSha1 { cipher, mac, salt } => {
+            Session::CmSha1(session) => {
+                let CmSha1 { cipher, mac, salt } = &**session;
                 cm_apply(cipher, salt, ssrc, count, body)?;
                 let tag = mac_of(mac, [&*packet, &word]);
                 batch.extend_from_slice(&word);

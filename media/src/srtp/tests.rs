@@ -169,13 +169,10 @@ fn rtp_and_rtcp_use_different_keys() {
 
 #[test]
 fn a_peer_cannot_have_endless_sources() {
-    let (mut out, mut inn) = (Vec::new(), Inbound::new(&keys(Profile::AeadAes128Gcm)).unwrap());
+    let mut inn = Inbound::new(&keys(Profile::AeadAes128Gcm)).unwrap();
     for ssrc in 0..=SOURCES_MAX as u32 {
-        if ssrc as usize % SOURCES_MAX == 0 {
-            out.push(Outbound::new(&keys(Profile::AeadAes128Gcm)).unwrap());
-        }
         let mut packet = rtp(ssrc, 1, b"x");
-        out.last_mut().unwrap().protect(&mut packet).unwrap();
+        Outbound::new(&keys(Profile::AeadAes128Gcm)).unwrap().protect(&mut packet).unwrap();
         let opened = inn.unprotect(&mut packet);
         assert_eq!(opened.is_ok(), (ssrc as usize) < SOURCES_MAX);
     }

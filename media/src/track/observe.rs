@@ -120,9 +120,7 @@ impl Clock {
         let predicted = self.from(seen, timestamp);
         let late = entered.saturating_duration_since(predicted);
         let early = predicted.saturating_duration_since(entered);
-        let at = if late > JUMP || early > JUMP {
-            entered
-        } else if early > Duration::ZERO {
+        let at = if late > JUMP || early > Duration::ZERO {
             entered
         } else {
             let since = predicted.saturating_duration_since(seen.at);
