@@ -82,13 +82,15 @@ const KNOWN: ReadonlySet<string> = new Set<Failure>([
   'full',
   'no_edge',
   'bad_name',
+  'malformed',
+  'too_large',
   'too_many',
 ]);
 
 /** The failure behind an error answer. */
 export function failureOf(code: string | undefined, status: number): Failure {
   if (code !== undefined && KNOWN.has(code)) return code as Failure;
-  if (status === 401) return 'token_needed';
+  if (status === 401 || code === 'closed') return 'token_needed';
   if (status === 403) return 'not_allowed';
   if (status === 400 || status === 422) return 'bad_name';
   if (status === 429) return 'too_many';

@@ -42,19 +42,11 @@ export function kindOf(source: Source): 'audio' | 'video' {
 }
 
 /**
- * The codecs to offer, best first. Few of them: an offer with sixty m-lines must stay below the edge's bound, and what
- * no edge forwards needs no line. Video: VP8, then H264's constrained baseline for players that publish nothing else.
+ * The codecs to offer: what edges forward, and its repairs. An offer with sixty m-lines must stay below the edge's bound,
+ * and what no edge takes needs no line.
  */
-export function preferred<Codec extends { mimeType: string; sdpFmtpLine?: string }>(
-  codecs: Codec[],
-): Codec[] {
-  const rank = (codec: Codec): number => {
-    const mime = codec.mimeType.toLowerCase();
-    const fmtp = codec.sdpFmtpLine ?? '';
-    if (mime === 'audio/opus' || mime === 'video/vp8') return 0;
-    if (mime === 'video/h264' && fmtp.includes('packetization-mode=1') && /profile-level-id=42e0/i.test(fmtp))
-      return 1;
-    return mime === 'video/rtx' ? 2 : -1;
-  };
+export function preferred<Codec extends { mimeType: string }>(codecs: Codec[]): Codec[] {
+  const order = ['audio/opus', 'video/vp8', 'video/rtx'];
+  const rank = (codec: Codec) => order.indexOf(codec.mimeType.toLowerCase());
   return codecs.filter(codec => rank(codec) >= 0).sort((a, b) => rank(a) - rank(b));
 }

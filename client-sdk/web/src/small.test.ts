@@ -24,7 +24,11 @@ describe('answers of the control plane', () => {
     ['something_new', 401, 'token_needed'],
     [undefined, 502, 'control_unreachable'],
     [undefined, 429, 'too_many'],
-    ['malformed', 422, 'bad_name'],
+    ['malformed', 400, 'malformed'],
+    ['unauthorized', 401, 'token_needed'],
+    ['closed', 403, 'token_needed'],
+    ['store_away', 503, 'control_unreachable'],
+    [undefined, 400, 'bad_name'],
     [undefined, 418, 'internal'],
   ])('%s with %i is %s', (code, status, failure) => expect(failureOf(code, status)).toBe(failure));
 
@@ -60,20 +64,15 @@ describe('events', () => {
 });
 
 describe('codecs', () => {
-  it('are few and in our order', () => {
-    const offered = [
-      { mimeType: 'video/rtx' },
-      { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=0;profile-level-id=42e01f' },
-      {
-        mimeType: 'video/H264',
-        sdpFmtpLine: 'level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f',
-      },
-      { mimeType: 'video/AV1' },
-      { mimeType: 'video/VP8' },
-      { mimeType: 'video/red' },
-    ];
-    expect(preferred(offered).map(codec => codec.mimeType)).toEqual(['video/VP8', 'video/H264', 'video/rtx']);
-    expect(preferred([{ mimeType: 'audio/PCMU' }, { mimeType: 'audio/opus' }])).toHaveLength(1);
+  it.each([
+    {
+      offered: ['video/rtx', 'video/H264', 'video/AV1', 'video/VP8', 'video/red'],
+      kept: ['video/VP8', 'video/rtx'],
+    },
+    { offered: ['audio/PCMU', 'audio/opus', 'audio/telephone-event'], kept: ['audio/opus'] },
+    { offered: ['video/H265'], kept: [] },
+  ])('of $offered: $kept', ({ offered, kept }) => {
+    expect(preferred(offered.map(mimeType => ({ mimeType }))).map(codec => codec.mimeType)).toEqual(kept);
   });
 });
 
