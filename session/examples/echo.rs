@@ -1,7 +1,8 @@
 //! Answers one browser: takes its offer from standard input, prints the answer, and echoes what comes over data channels.
+//! The one argument is the address to listen at, `127.0.0.1:0` without.
 //!
-//! What happens is printed as lines (`selected …`, `connected …`, `channel …`, `message …`, `failed …`), for people and for
-//! `tests/browser`. Media is accepted and thrown away.
+//! What happens is printed as lines: `selected …`, `connected …`, `channel …`, `message …`, `failed …`. Media is accepted and
+//! thrown away.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -24,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::io::stdin().read_to_string(&mut text)?;
     let offer = Offer::parse(&text)?;
 
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let socket = UdpSocket::bind(address)?;
     let here = socket.local_addr()?;
     let config = Config::new()?;
     let mut random = [0; 24];

@@ -158,7 +158,8 @@ impl Answer {
         let extension = |&id: &u8| -> Result<Extension, AnswerError> {
             let found = theirs.extensions.iter().find(|offered| offered.id == id);
             let found = found.ok_or(AnswerError::NoExtension { line: index, id })?;
-            Ok(Extension { direction: None, ..found.clone() })
+            // RFC 8285 §6: what the offerer only sends, the answerer only receives.
+            Ok(Extension { direction: found.direction.map(Direction::seen_from_the_other_side), ..found.clone() })
         };
         let rid = |id: &String| -> Result<Rid, AnswerError> {
             let found = theirs.rids.iter().find(|offered| offered.send && offered.id == *id);
@@ -247,6 +248,14 @@ impl Sending {
 }
 
 impl Direction {
+    fn seen_from_the_other_side(self) -> Self {
+        match self {
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            both => both,
+        }
+    }
+
     /// This direction of an answerer, cut down to what an offer of `theirs` allows (RFC 3264 §6.1).
     #[must_use]
     pub fn within(self, theirs: Self) -> Self {
