@@ -11,6 +11,7 @@ pub mod hop;
 pub mod link;
 pub mod machine;
 pub mod order;
+pub mod queue;
 pub mod repair;
 pub mod roster;
 pub mod route;

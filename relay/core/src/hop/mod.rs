@@ -7,24 +7,41 @@
 //! ```
 //!
 //! - **Demand**: what the room's sinks and taps want of a link's track, per spatial layer, becomes one subscription upstream.
-//! - **Repair**: gaps are asked for on the link they happened on and answered from the upstream's cache.
+//! - **Repair**: gaps are asked for on the link they happened on and answered from the upstream's cache ([`crate::repair`]).
 //! - **Loops**: a track is refused when its hop list names this node, and never announced to a node its hop list names.
-//! - **Messages** of the room have one order, made by its home.
+//! - **Messages** of the room have one order, made by its home ([`crate::order`]).
 //!
 //! The owner changes something, then drains [`Hop::poll`], then reads [`Hop::deadline`].
 
+mod downstream;
+mod paths;
+mod peer;
 mod stats;
+#[cfg(test)]
+mod tests;
+mod upstream;
 
+pub use downstream::{SERVED_MAX, TOO_LATE};
 pub use stats::{Loss, Stats};
+pub use upstream::TRACKS_MAX;
 
+use crate::order::{self, Order};
+use crate::roster::{PEOPLE_PER_MESSAGE, Roster};
 use bytes::Bytes;
+use downstream::Downstream;
+use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{Downlinks, Packet, Room, TrackId};
 use lyceum_wire::api::{NodeAddress, RoomMap};
-use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
+use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId, TrackName};
+use lyceum_wire::link::datagram::Datagram;
 use lyceum_wire::link::{Message, TrackInfo};
-use lyceum_wire::signal::{Participant, Path, RoomMessage};
+use lyceum_wire::signal::{Hop as PathHop, Participant, Path, RoomMessage};
+use paths::Paths;
+use peer::{Link, Peer, PeerIndex};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
+use upstream::Upstream;
 
 /// What a new hop is told.
 #[derive(Debug, Clone)]
@@ -37,7 +54,7 @@ pub struct Config {
     pub region: Region,
     /// This shard.
     pub shard: u8,
-    /// The hop's place in its shard, below 4096: datagrams find it by this number.
+    /// The hop's place in its shard, below [`crate::route::SLOTS_MAX`]: datagrams find it by this number.
     pub slot: u16,
     /// Whether tracks of other nodes are announced onwards.
     pub transit: Transit,
@@ -89,9 +106,26 @@ pub enum Output {
 /// Why a post was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PostRefused {
-    /// Too many posts of this node wait for the room's home already: tell the sender to try again.
+    /// [`order::WAITING_MAX`] posts of this node wait for the room's home already: tell the sender to try again.
     #[error("the room's home cannot be reached and too many messages wait for it")]
     HomeAway,
+}
+
+/// How many of each thing a hop holds: all zero when its room has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Tracks of other nodes.
+    pub remote_tracks: usize,
+    /// Layers that come from other nodes.
+    pub subscriptions: usize,
+    /// Layers that other nodes get from here.
+    pub served: usize,
+    /// Nodes that share the room with this one over a link that stands.
+    pub partners: usize,
+    /// People in the room.
+    pub people: usize,
+    /// Posts of this node that have no number yet.
+    pub waiting_posts: usize,
 }
 
 /// A link that is wanted and absent is asked for again after this long.
@@ -101,6 +135,24 @@ pub const CONNECT_AGAIN: Duration = Duration::from_secs(2);
 pub struct Hop {
     /// The room's media. Subscribers enter and leave it here; local tracks come and go through the hop's own doors.
     pub room: Room,
+    config: Config,
+    room_key: u64,
+    /// Zero of the steady clock this hop speaks of.
+    zero: Instant,
+    peers: Vec<Peer>,
+    names: BTreeMap<NodeId, PeerIndex>,
+    regions: BTreeMap<NodeId, Region>,
+    locals: BTreeSet<TrackId>,
+    /// Tracks as told to others, so that they can be taken back.
+    advertised: BTreeSet<(TrackId, PeerIndex)>,
+    /// Where the timestamps of each layer stand, for who subscribes later.
+    clocks: BTreeMap<(TrackId, u8), SenderClock>,
+    upstream: Upstream,
+    downstream: Downstream,
+    roster: Roster,
+    order: Order,
+    paths: Paths,
+    out: VecDeque<Output>,
     stats: Stats,
 }
 
@@ -108,98 +160,481 @@ impl Hop {
     /// An empty room nobody else is known to host.
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
-        let _ = config;
-        Self { room: Room::new(now), stats: Stats::default() }
+        Self {
+            room: Room::new(now),
+            room_key: config.room.key(),
+            zero: now,
+            peers: Vec::new(),
+            names: BTreeMap::new(),
+            regions: BTreeMap::from([(config.node.clone(), config.region.clone())]),
+            locals: BTreeSet::new(),
+            advertised: BTreeSet::new(),
+            clocks: BTreeMap::new(),
+            upstream: Upstream::default(),
+            downstream: Downstream::default(),
+            roster: Roster::default(),
+            order: Order::new(config.room.clone(), config.node.clone()),
+            paths: Paths::default(),
+            out: VecDeque::new(),
+            stats: Stats::default(),
+            config,
+        }
     }
 
     // ── The world said ──────────────────────────────────────────────────────────────────────────────────────────
 
     /// The control plane says who hosts the room. An older epoch than the known one is ignored.
-    pub fn map(&mut self, _map: &RoomMap, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn map(&mut self, map: &RoomMap, now: Instant) {
+        if map.epoch < self.order.epoch() {
+            return;
+        }
+        for peer in &mut self.peers {
+            peer.address = None;
+        }
+        let ourselves = self.config.node.clone();
+        let mut others = BTreeSet::new();
+        for address in map.nodes.iter().filter(|address| address.node != ourselves) {
+            others.insert(address.node.clone());
+            self.regions.insert(address.node.clone(), address.region.clone());
+            let at = self.peer(&address.node);
+            if let Some(peer) = self.peers.get_mut(at.0) {
+                peer.address = Some(address.clone());
+                peer.region = Some(address.region.clone());
+                if peer.link.is_none() {
+                    peer.connect_at.get_or_insert(now);
+                } else {
+                    self.open(at);
+                }
+            }
+        }
+        self.order.map(map.epoch, &map.home, others, now);
+        self.connect(now);
+    }
 
     /// A link stands. Harmless for nodes that do not host the room.
-    pub fn link_up(&mut self, _node: &NodeId, _region: &Region, _rtt: Duration, _datagram_bytes_max: usize, _now: Instant) {}
+    pub fn link_up(&mut self, node: &NodeId, region: &Region, rtt: Duration, datagram_bytes_max: usize, now: Instant) {
+        self.regions.insert(node.clone(), region.clone());
+        let at = self.peer(node);
+        let Some(peer) = self.peers.get_mut(at.0) else { return };
+        peer.region = Some(region.clone());
+        peer.link = Some(Link { rtt, datagram_bytes_max });
+        peer.connect_at = None;
+        if peer.address.is_some() {
+            self.open(at);
+        }
+        let _ = now;
+    }
 
     /// A link's round-trip time or datagram size moved.
-    pub fn link_quality(&mut self, _node: &NodeId, _rtt: Duration, _datagram_bytes_max: usize, _now: Instant) {}
+    pub fn link_quality(&mut self, node: &NodeId, rtt: Duration, datagram_bytes_max: usize) {
+        let known = self.names.get(node).copied();
+        if let Some(link) = known.and_then(|at| self.peers.get_mut(at.0)).and_then(|peer| peer.link.as_mut()) {
+            *link = Link { rtt, datagram_bytes_max };
+        }
+    }
 
     /// A link is gone: what came by it ends.
-    pub fn link_down(&mut self, _node: &NodeId, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn link_down(&mut self, node: &NodeId, downlinks: &mut Downlinks, now: Instant) {
+        let Some(at) = self.names.get(node).copied() else { return };
+        self.part_from(at, downlinks, now);
+        if let Some(peer) = self.peers.get_mut(at.0) {
+            peer.link = None;
+            peer.clock = None;
+            peer.queue.drain();
+            if peer.address.is_some() {
+                peer.connect_at = Some(now);
+            }
+        }
+        self.connect(now);
+    }
 
     /// A message about this room came by a link.
-    pub fn message(&mut self, _from: &NodeId, _message: Message, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn message(&mut self, from: &NodeId, message: Message, downlinks: &mut Downlinks, now: Instant) {
+        let at = self.peer(from);
+        if let Message::RoomOpen { epoch, messages_seen, .. } = message {
+            if let Some(peer) = self.peers.get_mut(at.0) {
+                peer.opened_by_them = true;
+            }
+            self.open(at);
+            return self.order.opened(from, epoch, messages_seen, now);
+        }
+        if self.peers.get(at.0).is_none_or(|peer| !peer.opened_by_them) {
+            return self.stats.lose(Loss::NotOpen, 1);
+        }
+        match message {
+            Message::RoomClose { .. } => self.part_from(at, downlinks, now),
+            Message::Roster { snapshot, present, gone, .. } => {
+                let refused = self.roster.report(from, snapshot, present, &gone);
+                self.stats.lose(Loss::NotTheirEdge, refused.not_their_edge);
+                self.stats.lose(Loss::TooMany, refused.too_many);
+            }
+            Message::Announce { track, hops, latency_ms, .. } => {
+                self.announced(at, track, hops, latency_ms, downlinks, now);
+            }
+            Message::Unannounce { track, .. } => self.withdrawn(at, &track, downlinks, now),
+            Message::Subscribe { track, layer, alias, .. } => self.subscribed(at, &track, layer, alias, now),
+            Message::Unsubscribe { alias, .. } => self.unsubscribed(at, alias, now),
+            Message::KeyFrame { alias, .. } => self.key_frame_wanted(at, alias, now),
+            Message::Clock { alias, timestamp, sampled_us, .. } => {
+                self.clock_told(at, alias, timestamp, sampled_us, now);
+            }
+            Message::Post { message, .. } => self.order.post_from(from, message),
+            Message::Posted { after, chain, messages, .. } => self.order.posted(from, after, chain, messages, now),
+            Message::Hello { .. } | Message::RoomOpen { .. } | Message::Unknown => {}
+        }
+    }
 
     /// A datagram for this hop came by a link.
-    pub fn datagram(&mut self, _from: &NodeId, _datagram: &Bytes, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn datagram(&mut self, from: &NodeId, datagram: &[u8], downlinks: &mut Downlinks, now: Instant) {
+        let Some(at) = self.names.get(from).copied() else { return self.stats.lose(Loss::UnknownAlias, 1) };
+        let parsed = Datagram::parse(datagram);
+        if !matches!(parsed, Ok(Datagram::Nack(_))) {
+            self.stats.datagrams_in += 1;
+            self.stats.bytes_in += datagram.len() as u64;
+        }
+        match parsed {
+            Ok(Datagram::Rtp { header, payload }) => self.packet(at, &header, payload, downlinks, now),
+            Ok(Datagram::Fragment { header, part, payload }) => self.part(at, &header, part, payload, downlinks, now),
+            Ok(Datagram::Nack(nack)) => self.asked_again(at, &nack, now),
+            Err(_) => self.stats.lose(Loss::Malformed, 1),
+        }
+    }
 
     // ── The owner said ──────────────────────────────────────────────────────────────────────────────────────────
 
     /// A local participant publishes a track. The same name again replaces the older track.
-    pub fn publish(&mut self, _info: &TrackInfo, _downlinks: &mut Downlinks, _now: Instant) -> TrackId {
-        TrackId(0)
+    pub fn publish(&mut self, info: &TrackInfo, downlinks: &mut Downlinks, now: Instant) -> TrackId {
+        if let Some(old) = self.room.track(&info.name) {
+            self.unpublish(old, downlinks, now);
+        }
+        let track = self.room.publish(info, Origin::Local, downlinks, now);
+        self.locals.insert(track);
+        self.announce_everywhere(track);
+        track
     }
 
     /// News of a local track: muted or not, layers.
-    pub fn update(&mut self, _track: TrackId, _info: &TrackInfo, _downlinks: &mut Downlinks, _now: Instant) {}
-
-    /// A local track is gone.
-    pub fn unpublish(&mut self, _track: TrackId, _downlinks: &mut Downlinks, _now: Instant) {}
-
-    /// The hot door for local publishers: one packet to everybody who wants it, here and downstream.
-    pub fn forward(&mut self, _packet: &Packet<'_>, _downlinks: &mut Downlinks, _now: Instant) {}
-
-    /// Where a local track's timestamps stand.
-    pub fn sender_clock(&mut self, _clock: SenderClock) {}
-
-    /// A local participant joined, or something about it changed.
-    pub fn join(&mut self, _participant: Participant) {}
-
-    /// A local participant left. Its tracks are unpublished by their own calls.
-    pub fn leave(&mut self, _participant: &ParticipantId) {}
-
-    /// A local participant says something to the room (`number` is ignored). It comes back as [`Output::Posted`] when it has its number.
-    pub fn post(&mut self, _message: RoomMessage, _now: Instant) -> Result<(), PostRefused> {
-        Ok(())
+    pub fn update(&mut self, track: TrackId, info: &TrackInfo, downlinks: &mut Downlinks, now: Instant) {
+        if self.locals.contains(&track) {
+            self.room.update(track, info, downlinks, now);
+            self.announce_everywhere(track);
+        }
     }
 
-    /// Everybody in the room, people of this node included, in order of their ids.
+    /// A local track is gone.
+    pub fn unpublish(&mut self, track: TrackId, downlinks: &mut Downlinks, now: Instant) {
+        if self.locals.remove(&track)
+            && let Some(name) = self.room.info(track).map(|info| info.name.clone())
+        {
+            self.unannounce_everywhere(track, &name);
+            self.unserve_track(track);
+            self.room.unpublish(track, downlinks, now);
+        }
+    }
+
+    /// The hot door for local publishers: one packet to everybody who wants it, here and downstream.
+    pub fn forward(&mut self, packet: &Packet<'_>, downlinks: &mut Downlinks, now: Instant) {
+        self.spread(packet, downlinks, now);
+    }
+
+    /// Where a local track's timestamps stand.
+    pub fn sender_clock(&mut self, clock: SenderClock) {
+        self.room.sender_clock(clock);
+        self.spread_clock(clock);
+    }
+
+    /// A local participant joined, or something about it changed.
+    pub fn join(&mut self, participant: Participant) {
+        self.roster.join(participant);
+    }
+
+    /// A local participant left. Its tracks are unpublished by their own calls.
+    pub fn leave(&mut self, participant: &ParticipantId) {
+        self.roster.leave(participant);
+    }
+
+    /// A local participant says something to the room (`number` is ignored). It comes back as [`Output::Posted`] when it has its number.
+    pub fn post(&mut self, message: RoomMessage) -> Result<(), PostRefused> {
+        if self.order.post(message) { Ok(()) } else { Err(PostRefused::HomeAway) }
+    }
+
+    /// Everybody in the room, people of this node first.
     pub fn roster(&self) -> impl Iterator<Item = &Participant> + '_ {
-        std::iter::empty()
+        self.roster.everybody()
+    }
+
+    /// How many people are in the room.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.roster.total()
     }
 
     /// The newest messages of the room, oldest first, at most `HISTORY_MESSAGES`: for a late joiner.
     pub fn history(&self) -> impl Iterator<Item = &RoomMessage> + '_ {
-        std::iter::empty()
+        self.order.history()
     }
 
     /// How tracks of remote participants come here now: for a late joiner.
     #[must_use]
     pub fn paths(&self) -> Vec<Path> {
-        Vec::new()
+        self.paths_now()
     }
 
     /// The room ends here: other nodes are told. Drain `poll` once more, then drop it.
-    pub fn close(&mut self, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn close(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        for at in (0..self.peers.len()).map(PeerIndex) {
+            let room = self.config.room.clone();
+            self.say(at, Message::RoomClose { room });
+            self.part_from(at, downlinks, now);
+        }
+        for track in std::mem::take(&mut self.locals) {
+            self.unserve_track(track);
+            self.room.unpublish(track, downlinks, now);
+        }
+    }
 
     /// Time passed: repairs, latencies, the room's own timers.
-    pub fn handle_timeout(&mut self, _downlinks: &mut Downlinks, _now: Instant) {}
+    pub fn handle_timeout(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        self.room.handle_timeout(downlinks, now);
+        self.ask_again(now);
+        if self.order.deadline().is_some_and(|at| at <= now) {
+            self.order.handle_timeout(now);
+        }
+        if self.paths.is_due(now) {
+            let news = self.paths.news(self.paths_now(), now);
+            if !news.is_empty() {
+                self.out.push_back(Output::Paths(news));
+            }
+        }
+        self.connect(now);
+    }
 
     // ── What I want ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// What it wants done, until `None`.
-    pub fn poll(&mut self, _now: Instant) -> Option<Output> {
-        None
+    pub fn poll(&mut self, now: Instant) -> Option<Output> {
+        if self.out.is_empty() {
+            self.gather_media(now);
+            self.gather_people();
+            self.gather_messages();
+            self.gather_datagrams();
+        }
+        self.out.pop_front()
     }
 
     /// When to call [`Self::handle_timeout`] next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.room.deadline()
+        let connect = self.peers.iter().filter_map(|peer| peer.connect_at).min();
+        let others = [self.upstream.repair_at, self.order.deadline(), self.paths.deadline(), connect];
+        others.into_iter().chain([self.room.deadline()]).flatten().min()
     }
 
     /// What it counted.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// How many of each thing it holds.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        Live {
+            remote_tracks: self.upstream.remotes.len(),
+            subscriptions: self.upstream.len(),
+            served: self.downstream.len(),
+            partners: self.peers.iter().filter(|peer| peer.is_open()).count(),
+            people: self.roster.total(),
+            waiting_posts: self.order.waiting(),
+        }
+    }
+
+    // ── Gathering what has to be said ───────────────────────────────────────────────────────────────────────────
+
+    fn gather_media(&mut self, now: Instant) {
+        use lyceum_media::Event;
+        while let Some(event) = self.room.poll() {
+            let ours = match &event {
+                Event::Demand { track, spatial, temporal } => self.demanded(*track, *spatial, *temporal, now),
+                Event::KeyFrame { track, spatial } => self.ask_key_frame(*track, *spatial),
+                Event::Layers { track, .. } => {
+                    self.announce_everywhere(*track);
+                    false
+                }
+                Event::Slots { .. } | Event::Speakers { .. } => false,
+            };
+            if !ours {
+                self.out.push_back(Output::Room(event));
+            }
+        }
+    }
+
+    fn gather_people(&mut self) {
+        if let Some(news) = self.roster.news_for_links() {
+            let present: Vec<Participant> = news.present.into_values().collect();
+            let gone: Vec<ParticipantId> = news.gone.into_iter().collect();
+            for at in (0..self.peers.len()).map(PeerIndex) {
+                self.say_roster(at, false, &present, &gone);
+            }
+        }
+        if let Some(news) = self.roster.news_for_owner() {
+            let (present, gone) = (news.present.into_values().collect(), news.gone.into_iter().collect());
+            self.out.push_back(Output::Roster { present, gone });
+        }
+    }
+
+    fn gather_messages(&mut self) {
+        while let Some(out) = self.order.poll() {
+            match out {
+                order::Out::Deliver(message) => self.out.push_back(Output::Posted(message)),
+                order::Out::Send { node, message } => {
+                    if let Some(at) = self.names.get(&node).copied() {
+                        self.say(at, message);
+                    }
+                }
+            }
+        }
+        let counts = self.order.take_counts();
+        for (reason, n) in [
+            (Loss::NotHome, counts.not_home),
+            (Loss::PostedAlready, counts.posted_already),
+            (Loss::NotFromHome, counts.not_from_home),
+            (Loss::OrderConflict, counts.conflicts),
+            (Loss::MessagesGone, counts.gone),
+        ] {
+            self.stats.lose(reason, n);
+        }
+    }
+
+    fn gather_datagrams(&mut self) {
+        for peer in self.peers.iter_mut().filter(|peer| !peer.queue.is_empty()) {
+            let datagrams = peer.queue.drain();
+            self.out.push_back(Output::Datagrams { node: peer.node.clone(), datagrams });
+        }
+    }
+
+    // ── Partners ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn peer(&mut self, node: &NodeId) -> PeerIndex {
+        if let Some(at) = self.names.get(node) {
+            return *at;
+        }
+        let at = PeerIndex(self.peers.len());
+        self.peers.push(Peer::new(node.clone()));
+        self.names.insert(node.clone(), at);
+        at
+    }
+
+    fn connect(&mut self, now: Instant) {
+        for peer in &mut self.peers {
+            match (&peer.address, peer.connect_at) {
+                (Some(address), Some(at)) if at <= now => {
+                    peer.connect_at = Some(now + CONNECT_AGAIN);
+                    self.out.push_back(Output::Connect(address.clone()));
+                }
+                (None, Some(_)) => peer.connect_at = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Opens the room with a node, once per link: says all there is to know here.
+    fn open(&mut self, at: PeerIndex) {
+        let Some(peer) = self.peers.get_mut(at.0).filter(|peer| peer.link.is_some() && !peer.opened_by_us) else {
+            return;
+        };
+        peer.opened_by_us = true;
+        let (epoch, messages_seen) = (self.order.epoch(), self.order.seen());
+        let room = self.config.room.clone();
+        self.say(at, Message::RoomOpen { room, epoch, messages_seen });
+        let people: Vec<Participant> = self.roster.local().cloned().collect();
+        self.say_roster(at, true, &people, &[]);
+        let tracks: Vec<TrackId> = self.locals.iter().chain(self.upstream.remotes.keys()).copied().collect();
+        for track in tracks {
+            self.announce(track, at);
+        }
+    }
+
+    /// A node no longer shares the room: everything that came from it and everything it got ends.
+    fn part_from(&mut self, at: PeerIndex, downlinks: &mut Downlinks, now: Instant) {
+        let Some(peer) = self.peers.get_mut(at.0) else { return };
+        let node = peer.node.clone();
+        (peer.opened_by_us, peer.opened_by_them) = (false, false);
+        self.advertised.retain(|(_, to)| *to != at);
+        self.unserve_peer(at, now);
+        self.withdraw_all(at, downlinks, now);
+        self.roster.node_gone(&node);
+        self.order.closed(&node, now);
+    }
+
+    fn say(&mut self, to: PeerIndex, message: Message) {
+        if let Some(peer) = self.peers.get(to.0).filter(|peer| peer.link.is_some() && peer.opened_by_us) {
+            self.out.push_back(Output::Message { node: peer.node.clone(), message: Box::new(message) });
+        }
+    }
+
+    fn say_roster(&mut self, to: PeerIndex, snapshot: bool, present: &[Participant], gone: &[ParticipantId]) {
+        let mut snapshot = snapshot;
+        let mut pieces = present.chunks(PEOPLE_PER_MESSAGE);
+        let (mut piece, mut gone) = (pieces.next().unwrap_or_default(), gone.to_vec());
+        loop {
+            let room = self.config.room.clone();
+            let (present, gone) = (piece.to_vec(), std::mem::take(&mut gone));
+            self.say(to, Message::Roster { room, snapshot, present, gone });
+            snapshot = false;
+            let Some(next) = pieces.next() else { return };
+            piece = next;
+        }
+    }
+
+    // ── What is offered ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Whether a track is offered to a node: never back on its own way.
+    fn announces(&self, track: TrackId, to: PeerIndex) -> bool {
+        if self.locals.contains(&track) {
+            return true;
+        }
+        let Some(peer) = self.peers.get(to.0) else { return false };
+        self.config.transit == Transit::Always
+            && self.upstream.remotes.contains_key(&track)
+            && self.hops_of(track).is_some_and(|hops| !hops.contains(&peer.node))
+    }
+
+    fn announce_everywhere(&mut self, track: TrackId) {
+        for at in (0..self.peers.len()).map(PeerIndex) {
+            self.announce(track, at);
+        }
+    }
+
+    /// Says what a track is, or takes it back from a node that is on its way now.
+    fn announce(&mut self, track: TrackId, to: PeerIndex) {
+        if self.peers.get(to.0).is_none_or(|peer| !peer.opened_by_us) {
+            return;
+        }
+        let room = self.config.room.clone();
+        let Some(info) = self.room.info(track).cloned() else { return };
+        if self.announces(track, to) {
+            self.advertised.insert((track, to));
+            let (hops, latency_ms) = (self.hops_of(track).unwrap_or_default(), self.latency_of(track));
+            self.say(to, Message::Announce { room, track: info, hops, latency_ms });
+        } else if self.advertised.remove(&(track, to)) {
+            self.say(to, Message::Unannounce { room, track: info.name });
+        }
+    }
+
+    fn unannounce_everywhere(&mut self, track: TrackId, name: &TrackName) {
+        let told: Vec<PeerIndex> =
+            self.advertised.iter().filter(|(of, _)| *of == track).map(|(_, to)| *to).collect();
+        for to in told {
+            self.advertised.remove(&(track, to));
+            let room = self.config.room.clone();
+            self.say(to, Message::Unannounce { room, track: name.clone() });
+        }
+    }
+
+    fn hop_named(&self, node: NodeId) -> PathHop {
+        // A node that is neither partner nor in the map any more: it has just gone.
+        let region = self.regions.get(&node).unwrap_or(&self.config.region).clone();
+        PathHop { node, region }
     }
 }
