@@ -133,6 +133,25 @@ impl Lecture {
 }
 
 #[test]
+fn a_room_on_one_edge_needs_no_link() {
+    on_seeds(10, |seed| {
+        let way = Conditions::rough(Duration::from_millis(5 + seed), (seed % 4) as u32);
+        let setup = Setup { seed, regions: vec!["eu"], access: way, backbone: way };
+        let mut mesh = Mesh::new(setup, Instant::now());
+        let bots = [mesh.join(EU, ROOM, speaker((640, 360))), mesh.join(EU, ROOM, viewer((320, 180)))];
+        assert!(mesh.run_until(seconds(8), |mesh| mesh.all_connected()), "not everybody is connected after 8 s");
+        mesh.bot(bots[0]).chat("hello");
+        assert!(mesh.run_until(seconds(8), |mesh| mesh.bot(bots[1]).report().seen.frames > 30), "no picture");
+        assert!(mesh.bot(bots[1]).report().audio_packets > 50, "no sound");
+        assert_eq!((mesh.findings.messages(ROOM), mesh.findings.link_media), (1, 0));
+        bots.into_iter().for_each(|bot| mesh.leave(bot));
+        mesh.run(seconds(40));
+        assert_eq!(mesh.stats(EU).rooms, 0);
+        assert!(mesh.findings.list().is_empty(), "{:#?}", mesh.findings.list());
+    });
+}
+
+#[test]
 fn a_lecture_crosses_two_regions() {
     on_seeds(90, |seed| {
         let mut lecture = Lecture::begin(seed, 3);
