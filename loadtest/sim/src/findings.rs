@@ -1,8 +1,10 @@
 //! What must always hold, checked on the way and at the end.
 
+use lyceum_wire::demux::Class;
 use lyceum_wire::id::NodeId;
 use lyceum_wire::link::Alias;
 use lyceum_wire::link::datagram::Datagram;
+use lyceum_wire::rtp;
 use lyceum_wire::signal::RoomMessage;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +18,8 @@ pub struct Findings {
     count: u64,
     /// Media numbers that have crossed a link under an alias: each crosses once, but for repairs.
     crossed: BTreeMap<(NodeId, NodeId, Alias), BTreeSet<u64>>,
+    /// Numbers sent to each bot, by source: each once, for a repair has a source and a number of its own.
+    left: BTreeMap<(usize, u32), BTreeSet<u16>>,
     /// The one order of messages, by room as its first hearer had it.
     order: BTreeMap<String, BTreeMap<u64, RoomMessage>>,
     /// Media datagrams that crossed links.
@@ -59,6 +63,21 @@ impl Findings {
             Ok(Datagram::Fragment { .. }) => self.link_media += 1,
             Ok(Datagram::Nack(_)) => self.link_nacks += 1,
             Err(error) => self.wrong(format!("{from} sent {to} what is no link datagram: {error}")),
+        }
+    }
+
+    /// A datagram leaves for a bot: no number twice from one source.
+    pub(crate) fn leaves(&mut self, bot: usize, bytes: &[u8]) {
+        if Class::of(bytes) != Some(Class::Rtp) {
+            return;
+        }
+        match rtp::Header::parse(bytes) {
+            Ok(header) => {
+                if !self.left.entry((bot, header.ssrc)).or_default().insert(header.sequence) {
+                    self.wrong(format!("bot {bot} was sent {} of {:x} twice", header.sequence, header.ssrc));
+                }
+            }
+            Err(error) => self.wrong(format!("bot {bot} was sent what is no RTP: {error}")),
         }
     }
 
