@@ -271,7 +271,7 @@ fn channels_are_what_they_were_opened_as_and_bounded() {
 
 #[test]
 fn unreliable_messages_are_not_sent_again() {
-    let weather = Weather { loss_percent: 30, ..FINE };
+    let weather = Weather { loss_percent: 20, ..FINE };
     let mut play = Play::new(15, FINE);
     let reliability = Reliability::Retransmits(0);
     let channel = play
@@ -285,9 +285,10 @@ fn unreliable_messages_are_not_sent_again() {
         let _ = play.client.send(channel, MessageKind::Binary, &Bytes::from(vec![i; 900]), play.now);
         play.run(Duration::from_millis(200));
     }
-    play.run(10 * SECOND);
+    assert!(play.until(600 * SECOND, |play| play.client.buffered(channel) == 0), "all were sent or given up");
+    play.run(SECOND);
     let arrived = messages(&play.edge_said).len();
-    assert!((40..95).contains(&arrived), "{arrived} of 100 arrived");
+    assert!((60..=95).contains(&arrived), "{arrived} of 100 arrived over a network that loses every fifth");
 }
 
 #[test]

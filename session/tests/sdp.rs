@@ -1,4 +1,6 @@
-//! Session descriptions: golden offers of real browsers, answers as text, refusals by table.
+//! Session descriptions: golden offers, answers as text, refusals by table.
+//!
+//! The offers of Chromium, Firefox and aiortc were taken from them as they are; those of OBS and GStreamer are written after theirs.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use lyceum_session::Fingerprint;
@@ -10,6 +12,7 @@ const CLASS_ALL_EXTENSIONS: &str = include_str!("golden/chromium-156-class-all-e
 const DATA: &str = include_str!("golden/chromium-156-data.sdp");
 const PLAIN: &str = include_str!("golden/chromium-156-plain.sdp");
 const FIREFOX: &str = include_str!("golden/firefox-153-class.sdp");
+const AIORTC: &str = include_str!("golden/aiortc-1.16.sdp");
 const OBS: &str = include_str!("golden/obs-whip.sdp");
 const GSTREAMER: &str = include_str!("golden/gstreamer-whip.sdp");
 
@@ -38,6 +41,7 @@ fn every_golden_offer_is_read_and_says_the_same_when_written_again() {
         ("data", DATA),
         ("plain", PLAIN),
         ("firefox", FIREFOX),
+        ("aiortc", AIORTC),
         ("obs", OBS),
         ("gstreamer", GSTREAMER),
     ] {
