@@ -17,7 +17,9 @@ pub const DOMAIN: &str = "lyceum.internal";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The node id cannot be a DNS name: capital letters, an empty label, or one above 63 bytes.
-    #[error("{0} cannot be part of a DNS name: use lower-case letters, digits, '-' and '.', labels of at most 63 bytes")]
+    #[error(
+        "{0} cannot be part of a DNS name: use lower-case letters, digits, '-' and '.', labels of at most 63 bytes"
+    )]
     NotADnsName(NodeId),
     /// Text that is not what it should be, or a signature that is wrong.
     #[error("the certificate, request or key is not valid: {0}")]
@@ -169,6 +171,8 @@ mod tests {
         let request = Request::new(&node).unwrap();
         let certificate = again.sign(&node, &request.csr_pem).unwrap();
         assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
-        assert!(again.sign(&node, "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----").is_err());
+        assert!(
+            again.sign(&node, "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----").is_err()
+        );
     }
 }

@@ -237,7 +237,9 @@ impl Order {
             }
             return;
         }
-        if !from_home && messages.iter().any(|theirs| self.logged(theirs.number).is_some_and(|ours| key(ours) != key(theirs))) {
+        if !from_home
+            && messages.iter().any(|theirs| self.logged(theirs.number).is_some_and(|ours| key(ours) != key(theirs)))
+        {
             // What we have as home stays; the other one finds out and steps back.
             return;
         }
@@ -353,7 +355,8 @@ impl Order {
     /// [`COLLECT_MAX`]; then answers who asked and numbers what waits.
     fn settle(&mut self, now: Instant) {
         if let Some(until) = self.collecting {
-            let spoke = |node| self.peers.get(node).is_some_and(|peer| peer.epoch >= self.epoch && peer.has <= self.seen);
+            let spoke =
+                |node| self.peers.get(node).is_some_and(|peer| peer.epoch >= self.epoch && peer.has <= self.seen);
             if now < until && !self.others.iter().all(spoke) {
                 return;
             }

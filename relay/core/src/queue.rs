@@ -134,7 +134,9 @@ mod tests {
             for datagram in &sent {
                 assert!(datagram.len() <= datagram_bytes_max);
                 match Datagram::parse(datagram).unwrap() {
-                    Datagram::Rtp { payload, .. } | Datagram::Fragment { payload, .. } => joined.extend_from_slice(payload),
+                    Datagram::Rtp { payload, .. } | Datagram::Fragment { payload, .. } => {
+                        joined.extend_from_slice(payload)
+                    }
                     Datagram::Nack(_) => panic!("not a packet"),
                 }
             }

@@ -74,7 +74,13 @@ impl Roster {
     }
 
     /// Another node speaks of its people.
-    pub fn report(&mut self, node: &NodeId, snapshot: bool, present: Vec<Participant>, gone: &[ParticipantId]) -> Refused {
+    pub fn report(
+        &mut self,
+        node: &NodeId,
+        snapshot: bool,
+        present: Vec<Participant>,
+        gone: &[ParticipantId],
+    ) -> Refused {
         let mut refused = Refused::default();
         let known = self.remote.entry(node.clone()).or_default();
         if snapshot {

@@ -214,13 +214,7 @@ fn an_address_nothing_can_be_sent_to_costs_nobody_else_their_batches() {
     let bytes = [0; SEGMENT * 3];
     let to = |text: &str| text.parse::<SocketAddr>().unwrap();
     for nowhere in ["127.0.0.1:0", "0.0.0.0:5", "[::1]:5", "[fe80::1]:5", "255.255.255.255:5", "224.0.0.1:5"] {
-        sender.send(Transmit {
-            to: to(nowhere),
-            from: None,
-            ecn: Default::default(),
-            segment: SEGMENT,
-            bytes: &bytes,
-        });
+        sender.send(Transmit { to: to(nowhere), from: None, ecn: Default::default(), segment: SEGMENT, bytes: &bytes });
     }
     sender.send(Transmit {
         to: to("127.0.0.1:9"),

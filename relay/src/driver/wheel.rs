@@ -175,8 +175,7 @@ impl<M: Machine> Wheel<M> {
             let limit = if self.spill.is_empty() { SLEEP_MAX } else { SPILL_RETRY };
             self.machine.deadline().map_or(limit, |at| at.saturating_duration_since(before)).min(limit)
         };
-        let mut fds =
-            [PollFd::new(&*self.socket, PollFlags::IN), PollFd::new(self.wake.fd(), PollFlags::IN)];
+        let mut fds = [PollFd::new(&*self.socket, PollFlags::IN), PollFd::new(self.wake.fd(), PollFlags::IN)];
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
         let waited = poll(&mut fds, Some(&timeout));
         self.wake.awake();

@@ -223,7 +223,8 @@ pub(super) async fn keep<C: From<FromLink> + Send + 'static>(shared: Arc<Shared<
             }
             Errand::Dial(address) => {
                 let began = Instant::now();
-                match timeout(DIAL_TIMEOUT, dial(&shared, &address)).await.unwrap_or_else(|_| Err(anyhow!("no answer"))) {
+                match timeout(DIAL_TIMEOUT, dial(&shared, &address)).await.unwrap_or_else(|_| Err(anyhow!("no answer")))
+                {
                     Ok(met) => run(&shared, met, Dialler::Us).await,
                     Err(error) => {
                         shared.table().failed(&node);

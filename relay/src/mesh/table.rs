@@ -178,4 +178,3 @@ pub(super) struct TakenUp {
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) older: Option<Arc<Link>>,
 }
-

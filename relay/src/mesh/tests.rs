@@ -230,7 +230,8 @@ async fn a_node_of_another_authority_is_refused() {
     stranger.mesh.want(&room("r"), &[a.address.clone()]);
     a.mesh.want(&room("s"), &[stranger.address.clone()]);
     until("both have failed to reach the other", || {
-        let failed = |node: &Node, other| node.link(other).is_some_and(|link| link.failures > 1 && link.stats.is_none());
+        let failed =
+            |node: &Node, other| node.link(other).is_some_and(|link| link.failures > 1 && link.stats.is_none());
         failed(&stranger, "a") && failed(&a, "c")
     })
     .await;

@@ -17,8 +17,6 @@ mod downstream;
 mod paths;
 mod peer;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod upstream;
 
 pub use downstream::{SERVED_MAX, TOO_LATE};
@@ -623,8 +621,7 @@ impl Hop {
     }
 
     fn unannounce_everywhere(&mut self, track: TrackId, name: &TrackName) {
-        let told: Vec<PeerIndex> =
-            self.advertised.iter().filter(|(of, _)| *of == track).map(|(_, to)| *to).collect();
+        let told: Vec<PeerIndex> = self.advertised.iter().filter(|(of, _)| *of == track).map(|(_, to)| *to).collect();
         for to in told {
             self.advertised.remove(&(track, to));
             let room = self.config.room.clone();

@@ -92,7 +92,9 @@ impl Upstream {
             self.subscriptions.push(None);
             self.subscriptions.len() - 1
         } else {
-            (0..max).map(|step| (self.cursor + step) % max).find(|at| matches!(self.subscriptions.get(*at), Some(None)))?
+            (0..max)
+                .map(|step| (self.cursor + step) % max)
+                .find(|at| matches!(self.subscriptions.get(*at), Some(None)))?
         };
         self.cursor = (at + 1) % max;
         self.live += 1;
@@ -378,7 +380,9 @@ impl Hop {
 
     /// A node says where a layer's timestamps stand.
     pub(super) fn clock_told(&mut self, from: PeerIndex, alias: Alias, timestamp: u32, sampled_us: i64, now: Instant) {
-        let Some(known) = self.upstream.find(route::subscription(alias)).filter(|known| known.peer == from) else { return };
+        let Some(known) = self.upstream.find(route::subscription(alias)).filter(|known| known.peer == from) else {
+            return;
+        };
         let (track, spatial) = (known.track, known.spatial);
         if let Some(at) = self.peers.get_mut(from.0).and_then(|peer| peer.moment(sampled_us, now)) {
             let clock = SenderClock { track, spatial, timestamp, at };
@@ -446,10 +450,8 @@ impl Hop {
             Arrival::Duplicate => return self.stats.lose(Loss::Duplicate, 1),
             Arrival::TooOld => return self.stats.lose(Loss::TooOld, 1),
         }
-        let level = (header.audio_level != AUDIO_LEVEL_NONE).then_some(AudioLevel {
-            minus_dbov: header.audio_level & 0x7f,
-            voice: header.audio_level & 0x80 != 0,
-        });
+        let level = (header.audio_level != AUDIO_LEVEL_NONE)
+            .then_some(AudioLevel { minus_dbov: header.audio_level & 0x7f, voice: header.audio_level & 0x80 != 0 });
         let packet = Packet {
             track,
             layer: header.layer,

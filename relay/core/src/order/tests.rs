@@ -31,7 +31,8 @@ struct Mesh {
 impl Mesh {
     fn new(names: &[&str]) -> Self {
         let room = RoomId::parse("r").unwrap();
-        let nodes: BTreeMap<_, _> = names.iter().map(|name| (node(name), Order::new(room.clone(), node(name)))).collect();
+        let nodes: BTreeMap<_, _> =
+            names.iter().map(|name| (node(name), Order::new(room.clone(), node(name)))).collect();
         let shown = nodes.keys().map(|name| (name.clone(), Vec::new())).collect();
         Self { nodes, shown, links: BTreeSet::new(), under_way: VecDeque::new(), now: Instant::now(), epoch: 0 }
     }
