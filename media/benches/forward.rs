@@ -8,7 +8,13 @@
 //! for each packet, then `Downlinks::flush`. The limit does, for the same subscribers in the same order, one copy of header
 //! and payload into one buffer per subscriber and one AES-128-GCM seal in place, with the same library. Both are measured
 //! turn by turn in alternation; medians are shown, so that a noisy neighbour hits both alike.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, missing_docs, reason = "a measuring program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a measuring program"
+)]
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use lyceum_media::downlink::{Config, SlotCodec, SlotSpec};
@@ -29,7 +35,9 @@ const HEADER_BYTES: usize = 28;
 const FRAME_PACKETS: u64 = 8;
 
 fn main() {
-    println!("payload {PAYLOAD_BYTES} B, {FRAME_PACKETS} packets per turn, AES-128-GCM; medians of one turn, ns per forwarded packet");
+    println!(
+        "payload {PAYLOAD_BYTES} B, {FRAME_PACKETS} packets per turn, AES-128-GCM; medians of one turn, ns per forwarded packet"
+    );
     println!("{:>12} {:>10} {:>10} {:>8} {:>14}", "subscribers", "forward", "limit", "ratio", "Gbit/s a core");
     for subscribers in [1usize, 50, 500] {
         let mut bench = Bench::new(subscribers);

@@ -60,8 +60,8 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
 }
 
-/// Longest payload forwarded, in bytes: an RTP packet with header and tag still fits an Ethernet frame.
-pub const PAYLOAD_BYTES_MAX: usize = 1_440;
+/// Longest payload forwarded, in bytes: with our longest usual header, tag, padding, UDP and IPv6 it still fits an Ethernet frame.
+pub const PAYLOAD_BYTES_MAX: usize = 1_390;
 
 /// Codecs whose payload this build understands as far as forwarding needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

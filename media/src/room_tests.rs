@@ -18,16 +18,17 @@ fn info(who: &str, source: Source, layers: usize) -> TrackInfo {
 }
 
 fn member(room: &mut Room, downlinks: &mut Downlinks, who: &str, now: Instant) -> DownlinkId {
-    let config = downlink::Config {
-        extensions: ext::Map::new(),
-        cname: "edge".into(),
-        epoch: now,
-        epoch_ntp: 0,
-        seed: 1,
-    };
+    let config =
+        downlink::Config { extensions: ext::Map::new(), cname: "edge".into(), epoch: now, epoch_ntp: 0, seed: 1 };
     let id = downlinks.insert(config, now);
     let codec = |codec, clock_hz| SlotCodec { codec, pt: 96, rtx_pt: None, clock_hz };
-    let spec = |mid: &str, kind, c, ssrc| SlotSpec { mid: mid.into(), kind, codecs: vec![c], ssrc: Ssrc(ssrc), rtx_ssrc: None };
+    let spec = |mid: &str, kind, c, ssrc| SlotSpec {
+        mid: mid.into(),
+        kind,
+        codecs: vec![c],
+        ssrc: Ssrc(ssrc),
+        rtx_ssrc: None,
+    };
     downlinks.set_slots(
         id,
         vec![

@@ -32,8 +32,9 @@ const DECAY: f32 = 0.04;
 /// The loudness of all tracks of a room.
 #[derive(Debug, Default)]
 pub struct Speakers {
-    /// In order of publication.
+    /// Rising by track.
     all: Vec<Speaker>,
+    published: u64,
     /// Who spoke at the last look, loudest first.
     listed: Vec<TrackId>,
     told: Vec<TrackId>,
@@ -44,6 +45,8 @@ pub struct Speakers {
 #[derive(Debug)]
 struct Speaker {
     track: TrackId,
+    /// Place in the order of publication.
+    published: u64,
     /// Named in lists; a screen's sound is heard but is nobody.
     person: bool,
     muted: bool,
@@ -56,15 +59,19 @@ struct Speaker {
 impl Speakers {
     /// A track that may be heard.
     pub fn add(&mut self, track: TrackId, person: bool) {
-        self.all.push(Speaker {
+        self.published += 1;
+        let speaker = Speaker {
             track,
+            published: self.published,
             person,
             muted: false,
             loudness: 0.0,
             active: false,
             last_packet: None,
             last_loud: None,
-        });
+        };
+        let at = self.all.partition_point(|s| s.track < track);
+        self.all.insert(at, speaker);
         self.changed = true;
     }
 
@@ -88,7 +95,8 @@ impl Speakers {
     /// One packet's level.
     #[inline]
     pub fn level(&mut self, track: TrackId, level: AudioLevel, now: Instant) {
-        let Some(speaker) = self.all.iter_mut().find(|s| s.track == track) else { return };
+        let Ok(at) = self.all.binary_search_by_key(&track, |s| s.track) else { return };
+        let speaker = &mut self.all[at];
         let loud = f32::from(127 - level.minus_dbov.min(127));
         let share = if loud > speaker.loudness { ATTACK } else { DECAY };
         speaker.loudness += (loud - speaker.loudness) * share;
@@ -137,7 +145,7 @@ impl Speakers {
     #[must_use]
     pub fn ranked(&self) -> Vec<Voice<TrackId>> {
         let mut ranked: Vec<&Speaker> = self.all.iter().collect();
-        ranked.sort_by_key(|s| (!s.active, s.muted, std::cmp::Reverse(s.last_loud)));
+        ranked.sort_by_key(|s| (!s.active, s.muted, std::cmp::Reverse(s.last_loud), s.published));
         let voice = |s: &&Speaker| Voice { track: s.track, active: s.active, loudness: s.loudness as u8 };
         ranked.iter().map(voice).collect()
     }

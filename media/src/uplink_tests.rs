@@ -11,7 +11,9 @@ fn keys() -> Keys {
 
 fn map() -> Map {
     let mut map = Map::new();
-    for (id, kind) in [(1, Kind::AudioLevel), (3, Kind::TransportSequence), (4, Kind::Mid), (10, Kind::Rid), (11, Kind::RepairedRid)] {
+    for (id, kind) in
+        [(1, Kind::AudioLevel), (3, Kind::TransportSequence), (4, Kind::Mid), (10, Kind::Rid), (11, Kind::RepairedRid)]
+    {
         map.set(id, kind);
     }
     map
@@ -107,7 +109,10 @@ fn vp8_line(mid: &str, track: u32, encodings: Vec<Encoding>) -> Publication {
 }
 
 fn rids(names: &[&str]) -> Vec<Encoding> {
-    (0u8..).zip(names).map(|(spatial, rid)| Encoding { spatial, rid: Some((*rid).into()), ..Encoding::default() }).collect()
+    (0u8..)
+        .zip(names)
+        .map(|(spatial, rid)| Encoding { spatial, rid: Some((*rid).into()), ..Encoding::default() })
+        .collect()
 }
 
 /// A VP8 delta frame in one packet.
@@ -227,7 +232,8 @@ fn a_full_intra_request_is_asked_by_number() {
 fn sender_reports_give_all_tracks_of_a_peer_one_clock() {
     let mut audio = vp8_line("a", 2, vec![Encoding { ssrc: Some(Ssrc(9)), ..Encoding::default() }]);
     audio.payload_types = vec![PayloadType { pt: 111, rtx_pt: None, codec: Codec::Opus, clock_hz: 48_000 }];
-    let mut peer = Peer::new(vec![vp8_line("v", 1, vec![Encoding { ssrc: Some(Ssrc(5)), ..Encoding::default() }]), audio]);
+    let mut peer =
+        Peer::new(vec![vp8_line("v", 1, vec![Encoding { ssrc: Some(Ssrc(5)), ..Encoding::default() }]), audio]);
     let start = peer.now;
     let report = |peer: &mut Peer, ssrc, ntp: u64, at_ms: u64| {
         let mut buffer = [0; 64];

@@ -426,7 +426,7 @@ impl Downlinks {
     fn ready(&mut self, id: DownlinkId) -> Option<Ready<'_>> {
         let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation())?;
         let downlink = entry.downlink.as_deref_mut()?;
-        if downlink.outbound.is_none() || downlink.remote.is_none() {
+        if !downlink.is_ready() {
             return None;
         }
         outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
@@ -454,6 +454,11 @@ impl Ready<'_> {
 }
 
 impl Downlink {
+    /// Keys and address are there.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.outbound.is_some() && self.remote.is_some()
+    }
+
     fn new_slot(&mut self, spec: SlotSpec) -> Slot {
         self.slots_made += 1;
         let seed = mix(self.config.seed ^ mix(self.slots_made));

@@ -138,6 +138,7 @@ impl Slot {
         // A voice that comes into the slot begins a talk spurt (RFC 3551 §4.1).
         let marker = packet.marker || (begins && self.spec.kind == SlotKind::Audio);
         let holes = Holes {
+            padded: false,
             marker,
             pt: codec.pt,
             sequence: placed.seq.wire(),
@@ -172,6 +173,7 @@ impl Slot {
         let placed = self.stream.placed_before(number, packet, meaning).ok_or(Drop::UnknownRepair)?;
         let index = self.repair_next;
         let holes = Holes {
+            padded: false,
             marker: packet.marker,
             pt,
             sequence: index as u16,
@@ -192,7 +194,7 @@ impl Slot {
 fn write(
     wire: Wire<'_>,
     header: &mut Template,
-    holes: Holes,
+    mut holes: Holes,
     ssrc: u32,
     index: u64,
     original: Option<u16>,
@@ -201,6 +203,10 @@ fn write(
     placed: Placed,
 ) -> Result<(), Drop> {
     let start = wire.outbox.open()?;
+    let wrapping = if original.is_some() { 2 } else { 0 };
+    let len = header.len() + wrapping + packet.payload.len() + wire.outbound.tag_len();
+    let padding = wire.outbox.padding(len);
+    holes.padded = padding != 0;
     let bytes = wire.outbox.bytes();
     header.write(holes, bytes);
     if let Some(number) = original {
@@ -210,6 +216,10 @@ fn write(
     bytes.extend_from_slice(packet.payload);
     if let Some(vp8) = &meaning.vp8 {
         vp8.renumber(&mut bytes[payload_at..], placed.picture_id, placed.tl0);
+    }
+    if padding != 0 {
+        bytes.resize(bytes.len() + padding - 1, 0);
+        bytes.push(padding as u8);
     }
     if let Err(error) = wire.outbound.seal(bytes, start, header.len(), ssrc, index) {
         wire.outbox.cancel(start);

@@ -27,6 +27,7 @@ pub(crate) struct Template {
 /// What goes into the holes of one packet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holes {
+    pub(crate) padded: bool,
     pub(crate) marker: bool,
     pub(crate) pt: u8,
     pub(crate) sequence: u16,
@@ -81,6 +82,7 @@ impl Template {
     #[inline]
     pub(crate) fn write(&mut self, holes: Holes, out: &mut Vec<u8>) {
         let bytes = &mut self.bytes;
+        bytes[0] = bytes[0] & !PADDING_BIT | if holes.padded { PADDING_BIT } else { 0 };
         bytes[1] = u8::from(holes.marker) << 7 | holes.pt & 0x7f;
         bytes[2..4].copy_from_slice(&holes.sequence.to_be_bytes());
         bytes[4..8].copy_from_slice(&holes.timestamp.to_be_bytes());
@@ -97,6 +99,8 @@ impl Template {
     }
 }
 
+/// The bit that says that padding follows the payload (RFC 3550 §5.1).
+const PADDING_BIT: u8 = 0x20;
 /// A level byte that says nothing is heard, for packets whose publisher does not say.
 const SILENCE: u8 = 127;
 
@@ -117,6 +121,7 @@ mod tests {
             let mut out = Vec::new();
             let level = AudioLevel { below_full: 33, voice: true };
             let holes = Holes {
+                padded: false,
                 marker: true,
                 pt: 111,
                 sequence: 65_530,

@@ -21,13 +21,15 @@ pub(super) struct Member {
     pub(super) view: Option<Vec<Tile>>,
     /// It has slots for sound.
     pub(super) listens: bool,
+    /// Its transport was seen ready: until then what it should have got was dropped.
+    connected: bool,
     /// What its client was told of each slot.
     told: Vec<Option<TrackId>>,
 }
 
 impl Member {
     pub(super) fn new(participant: ParticipantId) -> Self {
-        Self { participant, view: None, listens: false, told: Vec::new() }
+        Self { participant, view: None, listens: false, connected: false, told: Vec::new() }
     }
 }
 
@@ -236,6 +238,23 @@ impl Room {
             track.wish(spatial, &mut self.events, now);
         }
         self.settle(id, now);
+    }
+
+    /// Whose transport became ready: its slots begin, from the cache where that is possible.
+    pub(super) fn welcome(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        let mut ready = Vec::new();
+        for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.connected) {
+            member.connected = downlinks.find(*id).is_some_and(|downlink| downlink.is_ready());
+            if member.connected {
+                ready.push(*id);
+            }
+        }
+        for id in ready {
+            let carried = downlinks.find(id).into_iter().flat_map(|d| d.slots.iter().filter_map(|slot| slot.track));
+            for track in carried.collect::<Vec<_>>() {
+                self.aim_member(track, id, downlinks, now);
+            }
+        }
     }
 
     /// Who speaks, and who is heard because of it.

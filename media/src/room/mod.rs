@@ -387,6 +387,7 @@ impl Room {
             return;
         }
         self.next_tick = now + TICK;
+        self.welcome(downlinks, now);
         self.hear(downlinks, now);
         let measure = now >= self.next_measure;
         if measure {

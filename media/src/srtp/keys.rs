@@ -82,7 +82,10 @@ pub(super) enum Stream {
 
 /// Session keys of one stream in one direction, ready to use.
 pub(super) enum Session {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; 12],
+    },
     /// Boxed: its key schedules are fifty times the size of the other.
     CmSha1(Box<CmSha1>),
 }

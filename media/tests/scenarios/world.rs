@@ -114,20 +114,17 @@ fn keys(seed: u8) -> Keys {
 
 fn extensions() -> Map {
     let mut map = Map::new();
-    for (id, kind) in [
-        (1, Ext::AudioLevel),
-        (3, Ext::TransportSequence),
-        (4, Ext::Mid),
-        (10, Ext::Rid),
-        (11, Ext::RepairedRid),
-    ] {
+    for (id, kind) in
+        [(1, Ext::AudioLevel), (3, Ext::TransportSequence), (4, Ext::Mid), (10, Ext::Rid), (11, Ext::RepairedRid)]
+    {
         map.set(id, kind);
     }
     map
 }
 
 pub(crate) fn csrc_of(person: &str) -> u32 {
-    person.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) as u32
+    person.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+        as u32
 }
 
 pub(crate) fn name(person: &str, source: Source) -> TrackName {
@@ -315,7 +312,9 @@ impl World {
 
     pub(crate) fn tap(&mut self, tap: u32, track: TrackId, layer: lyceum_wire::link::Layer) {
         let tapped = &mut self.tapped;
-        let mut take = |id: TapId, packet: &Packet<'_>| tapped.entry(id).or_default().push((packet.seq.0, packet.payload.to_vec()));
+        let mut take = |id: TapId, packet: &Packet<'_>| {
+            tapped.entry(id).or_default().push((packet.seq.0, packet.payload.to_vec()))
+        };
         self.room.tap(TapId(tap), track, layer, &mut take, self.now);
         self.settle();
     }
@@ -377,7 +376,9 @@ impl World {
             return;
         }
         let tapped = &mut self.tapped;
-        let mut take = |id: TapId, packet: &Packet<'_>| tapped.entry(id).or_default().push((packet.seq.0, packet.payload.to_vec()));
+        let mut take = |id: TapId, packet: &Packet<'_>| {
+            tapped.entry(id).or_default().push((packet.seq.0, packet.payload.to_vec()))
+        };
         match person.uplink.receive(&mut datagram, now) {
             Received::Packet(packet) => self.room.forward(&packet, &mut self.downlinks, &mut take, now),
             Received::Rtcp(_) => panic!("media is not RTCP"),
@@ -432,7 +433,9 @@ impl World {
             }
         });
         for (downlink, mut datagram) in out {
-            let Some(who) = self.people.iter().find(|(_, p)| p.downlink == downlink).map(|(n, _)| n.clone()) else { continue };
+            let Some(who) = self.people.iter().find(|(_, p)| p.downlink == downlink).map(|(n, _)| n.clone()) else {
+                continue;
+            };
             self.download(&who, &mut datagram);
         }
     }
@@ -705,7 +708,9 @@ impl Player {
 
     /// Numbers missing between the first and the last packet.
     pub(crate) fn missing(&self) -> Vec<u64> {
-        let (Some(first), Some(last)) = (self.packets.keys().next(), self.packets.keys().next_back()) else { return Vec::new() };
+        let (Some(first), Some(last)) = (self.packets.keys().next(), self.packets.keys().next_back()) else {
+            return Vec::new();
+        };
         let have: BTreeSet<_> = self.packets.keys().copied().collect();
         (*first..=*last).filter(|seq| !have.contains(seq)).collect()
     }
