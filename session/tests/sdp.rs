@@ -329,6 +329,35 @@ fn lines_of_other_media_keep_their_place_and_are_rejected() {
 }
 
 #[test]
+fn odd_but_legal_offers_can_be_written_and_read_again() {
+    for (name, text) in [
+        ("no m-line", {
+            let at = SMALL.find("m=audio").unwrap();
+            let transport = &SMALL[SMALL.find("a=ice-ufrag").unwrap()..SMALL.find("a=mid:a").unwrap()];
+            format!("{}{transport}", &SMALL[..at].replace("a=group:BUNDLE a v\n", ""))
+        }),
+        ("all lines rejected", SMALL.replace("m=audio 9", "m=audio 0").replace("m=video 9", "m=video 0")),
+        ("the first line of the bundle rejected", {
+            let transport = &SMALL[SMALL.find("a=ice-ufrag").unwrap()..SMALL.find("a=mid:a").unwrap()];
+            SMALL.replace("m=audio 9", "m=audio 0").replace("a=mid:v\n", &format!("a=mid:v\n{transport}"))
+        }),
+        ("rids of both directions", SMALL.replace("a=rid:h send", "a=rid:r recv\na=rid:h send")),
+        (
+            "a space too many",
+            SMALL
+                .replace("SAVPF 111", "SAVPF  111")
+                .replace("m=audio 9", "m=audio 0")
+                .replace("m=video 9", "m=video 0"),
+        ),
+    ] {
+        let offer = Offer::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
+        let written = offer.write();
+        let again = Offer::parse(&written).unwrap_or_else(|error| panic!("{name}: {error}\n{written}"));
+        assert_eq!(again.write(), written, "{name}");
+    }
+}
+
+#[test]
 fn bounds_hold() {
     let lines = |line: &str, times: usize| SMALL.replacen("a=mid:v\n", &format!("a=mid:v\n{}", line.repeat(times)), 1);
     let numbered = |make: &dyn Fn(usize) -> String, times: usize| {

@@ -229,14 +229,11 @@ impl Reader {
         self.check_mids()?;
         let bundle = self.bundle.take().unwrap_or_default();
         self.check_bundle(&bundle)?;
-        let tagged = match bundle.first() {
-            Some(mid) => self
-                .lines
-                .iter()
-                .position(|open| open.media.mid == *mid)
-                .ok_or(Unusable("the BUNDLE group names a mid that no m-line has"))?,
-            None => 0,
-        };
+        let has_line = |mid: &String| self.lines.iter().any(|open| open.media.mid == *mid);
+        if !bundle.iter().all(has_line) {
+            return Err(Unusable("the BUNDLE group names a mid that no m-line has"));
+        }
+        let tagged = tagged(&bundle, self.lines.iter().map(|open| &open.media)).unwrap_or(0);
         let blank = Peer::default();
         let at_line = self.lines.get(tagged).map_or(&blank, |open| &open.peer);
         let peer = at_line.over(&self.session);
@@ -580,6 +577,7 @@ impl Open {
         if let Some(simulcast) = self.simulcast.take() {
             self.order_rids(&simulcast)?;
         }
+        self.media.rids.sort_by_key(|rid| !rid.send);
         if self.media.kind == LineKind::Data && !self.media.rejected {
             // RFC 8841 §6.1: 64 kB where nothing is said. 0 means any.
             self.media.sctp = Some(SctpRemote {
@@ -614,6 +612,12 @@ impl Open {
         self.media.rids = ordered;
         Ok(())
     }
+}
+
+/// The line whose transport carries all: the first live one of the bundle (RFC 8843 §7.2), or the first live one.
+pub(super) fn tagged<'l>(bundle: &[String], lines: impl Iterator<Item = &'l MediaLine> + Clone) -> Option<usize> {
+    let live = |mid: &String| lines.clone().position(|line| !line.rejected && line.mid == *mid);
+    bundle.iter().find_map(live).or_else(|| lines.clone().position(|line| !line.rejected))
 }
 
 /// `candidate:<foundation> 1 udp <priority> <address> <port> typ <type> …` (RFC 8839 §5.1).

@@ -1,6 +1,6 @@
 //! The writer: lines in the order browsers write them.
 
-use super::{Codec, Description, Direction, LineKind, MediaLine, Setup};
+use super::{Codec, Description, Direction, LineKind, MediaLine, Setup, read};
 use std::fmt::{Result, Write};
 use std::net::IpAddr;
 
@@ -48,20 +48,39 @@ fn session(out: &mut Lines, d: &Description) -> Result {
         line!(out, "a=extmap-allow-mixed");
     }
     // The candidates belong to the line whose transport carries the bundle (RFC 8843 §7.1.2).
-    let tagged = d.bundle.first().or_else(|| d.lines.iter().find(|l| !l.rejected).map(|l| &l.mid));
-    for media in &d.lines {
+    let tagged = read::tagged(&d.bundle, d.lines.iter());
+    if tagged.is_none() {
+        transport(out, d)?;
+    }
+    for (i, media) in d.lines.iter().enumerate() {
         if media.rejected {
             rejected(out, media)?;
         } else {
-            live(out, d, media, Some(&media.mid) == tagged)?;
+            live(out, d, media, Some(i) == tagged)?;
         }
     }
     Ok(())
 }
 
+fn transport(out: &mut Lines, d: &Description) -> Result {
+    line!(out, "a=ice-ufrag:{}", d.ice.ufrag);
+    line!(out, "a=ice-pwd:{}", d.ice.pwd);
+    if !d.ice_lite {
+        line!(out, "a=ice-options:trickle");
+    }
+    line!(out, "a=fingerprint:sha-256 {}", d.fingerprint);
+    let setup = match d.setup {
+        Setup::ActPass => "actpass",
+        Setup::Active => "active",
+        Setup::Passive => "passive",
+    };
+    line!(out, "a=setup:{setup}");
+    Ok(())
+}
+
 /// A rejected line keeps its place and its mid, and names one of its formats (RFC 3264 §6, RFC 8829 §5.3.1).
 fn rejected(out: &mut Lines, media: &MediaLine) -> Result {
-    let format = media.form.formats.split(' ').next().unwrap_or_default();
+    let format = media.form.formats.split(' ').find(|format| !format.is_empty()).unwrap_or("0");
     line!(out, "m={} 0 {} {format}", media.form.media, media.form.protocol);
     line!(out, "c=IN IP4 0.0.0.0");
     if media.kind != LineKind::Data {
@@ -91,18 +110,7 @@ fn live(out: &mut Lines, d: &Description, media: &MediaLine, tagged: bool) -> Re
             line!(out, "a=end-of-candidates");
         }
     }
-    line!(out, "a=ice-ufrag:{}", d.ice.ufrag);
-    line!(out, "a=ice-pwd:{}", d.ice.pwd);
-    if !d.ice_lite {
-        line!(out, "a=ice-options:trickle");
-    }
-    line!(out, "a=fingerprint:sha-256 {}", d.fingerprint);
-    let setup = match d.setup {
-        Setup::ActPass => "actpass",
-        Setup::Active => "active",
-        Setup::Passive => "passive",
-    };
-    line!(out, "a=setup:{setup}");
+    transport(out, d)?;
     line!(out, "a=mid:{}", media.mid);
     if let Some(sctp) = media.sctp {
         line!(out, "a=sctp-port:{}", sctp.port);
