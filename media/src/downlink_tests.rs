@@ -120,6 +120,25 @@ fn a_slot_that_goes_and_comes_back_never_repeats_a_number() {
 }
 
 #[test]
+fn a_jump_of_the_publishers_numbers_is_not_passed_on() {
+    let now = Instant::now();
+    let mut downlinks = Downlinks::new();
+    let mut inbound = Inbound::new(&keys()).unwrap();
+    let id = downlinks.insert(config(now), now);
+    connect(&mut downlinks, id);
+    downlinks.set_slots(id, vec![spec("a", 10)]);
+    assign(&mut downlinks, id, 0);
+    for (seq, begins) in [(1, true), (2, false), (400, false), (80_000, true), (200_000, true), (200_001, false)] {
+        assert_eq!(offer(&mut downlinks, id, 0, seq, now), Ok(begins), "{seq}");
+    }
+    // The receiver opens all of it: its roll-over counter was never led astray.
+    let (media, _) = flush(&mut downlinks, &mut inbound);
+    let first = media[0].1;
+    let steps: Vec<_> = media.iter().map(|(_, seq)| seq - first).collect();
+    assert_eq!(steps, [0, 1, 399, 400, 401, 402]);
+}
+
+#[test]
 fn renegotiation_leaves_a_running_slot_alone() {
     let now = Instant::now();
     let mut downlinks = Downlinks::new();

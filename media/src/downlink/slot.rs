@@ -109,6 +109,9 @@ impl Slot {
         now: Instant,
     ) -> Result<bool, Drop> {
         let codec = self.codec.ok_or(Drop::CodecNotNegotiated)?;
+        if self.select.current() == Some(packet.layer.spatial) && self.stream.jumps(packet) {
+            self.select.restart();
+        }
         let step = match self.select.wants(packet, meaning) {
             Ok(Step::Continue) if packet.payload.is_empty() => {
                 self.stream.skip(packet, meaning);

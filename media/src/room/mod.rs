@@ -319,13 +319,17 @@ impl Room {
         if track.info.muted {
             return self.drops.count(Drop::Muted);
         }
+        if packet.seq.0 > SEQ_MAX {
+            return self.drops.count(Drop::Malformed);
+        }
         let Some(meaning) = Meaning::of(track.codec, packet) else { return self.drops.count(Drop::Malformed) };
         let spatial = packet.layer.spatial;
         let bit = 1u8 << (spatial & 7);
         let Some(layer) = track.layers.get_mut(usize::from(spatial)) else {
             return self.drops.count(Drop::UnknownLayer);
         };
-        if let Err(reason) = layer.cache.insert(packet, meaning.begins) {
+        let begins_picture = meaning.begins && track.info.kind == Kind::Video;
+        if let Err(reason) = layer.cache.insert(packet, begins_picture) {
             return self.drops.count(reason);
         }
         let resized = layer.observe.packet(packet, &meaning, now);
@@ -520,6 +524,8 @@ fn find_mut(tracks: &mut [Place], id: TrackId) -> Option<&mut Track> {
 const TICK: Duration = Duration::from_millis(100);
 /// Rates are compared with what was announced this often.
 const MEASURE_EVERY: Duration = Duration::from_millis(5_000);
+/// Largest number taken: a link that counts from further up is broken, and sums must not overflow.
+const SEQ_MAX: u64 = 1 << 48;
 /// Tiles looked at in a view: more than any client's slots.
 const TILES_MAX: usize = 256;
 

@@ -158,6 +158,14 @@ impl Stream {
         self.segments.last().map(|segment| (segment.track, segment.spatial))
     }
 
+    /// Whether the publisher's numbers jump here: too far for loss that anybody repairs, so that a segment must begin. Passed on,
+    /// the gap would throw a receiver's roll-over counter off (RFC 3711 §3.3.1).
+    #[inline]
+    #[must_use]
+    pub fn jumps(&self, packet: &Packet<'_>) -> bool {
+        self.segments.last().is_some_and(|segment| packet.seq.0 > segment.packets.next_in() + GAP_MAX)
+    }
+
     /// Begins a segment with this packet, which must be placed next.
     pub fn begin(&mut self, packet: &Packet<'_>, meaning: &Meaning, begin: Begin, hz: u32, now: Instant) {
         let times = self.times(packet, begin, hz, now);
@@ -317,6 +325,8 @@ fn newer_u8(candidate: u8, than_or_equal: u8) -> bool {
     candidate.wrapping_sub(than_or_equal) < 128
 }
 
+/// Longest gap passed on: what a receiver would still ask for.
+pub const GAP_MAX: u64 = crate::feedback::nack::MISSING_MAX as u64;
 /// Earlier segments a repair may still be asked of: a slot that changes more often than this within a round trip is not watched.
 const SEGMENTS_KEPT: usize = 4;
 /// Picture ids are counted from here, so that an earlier one arriving late has a place.

@@ -119,6 +119,12 @@ impl Numbers {
         self.first_out
     }
 
+    /// One past the newest number that came.
+    #[must_use]
+    pub fn next_in(&self) -> u64 {
+        self.next_in
+    }
+
     /// The next number to be given out.
     #[must_use]
     pub fn next_out(&self) -> u64 {

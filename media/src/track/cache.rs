@@ -71,8 +71,8 @@ impl Cache {
         Self { entries: Vec::new(), bytes: Vec::new(), end: 0, highest: None, keyframe: None, written: VecDeque::new() }
     }
 
-    /// Keeps a packet. Refuses what it has, and what is older than all it could have.
-    pub fn insert(&mut self, packet: &Packet<'_>, begins: bool) -> Result<(), Drop> {
+    /// Keeps a packet; `keyframe`: it is the first of a key frame. Refuses what it has, and what is older than all it could have.
+    pub fn insert(&mut self, packet: &Packet<'_>, keyframe: bool) -> Result<(), Drop> {
         let seq = packet.seq;
         if self.entries.is_empty() {
             self.entries = vec![Entry::nothing(packet.arrived); PACKETS_MIN];
@@ -102,7 +102,7 @@ impl Cache {
             age: packet.age,
         };
         self.highest = self.highest.max(Some(seq));
-        if begins && packet.flags.keyframe {
+        if keyframe {
             self.keyframe = self.keyframe.max(Some(seq));
         }
         Ok(())
