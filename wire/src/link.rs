@@ -99,7 +99,8 @@ pub enum Message {
         /// Sender's region.
         region: Region,
     },
-    /// Sender hosts the room and wants to share it. Answered with the receiver's own `RoomOpen` once per link and room, if it hosts it.
+    /// Sender hosts the room and wants to share it; everything else it has to say of the room follows. Answered alike, if
+    /// the receiver hosts it and `heard` is false.
     RoomOpen {
         /// The room.
         room: RoomId,
@@ -107,6 +108,10 @@ pub enum Message {
         epoch: u64,
         /// Highest room message number the sender has, 0 for none: the home sends what follows.
         messages_seen: u64,
+        /// The sender has had the receiver's own `RoomOpen` on this link. Without it the sender knows nothing of the
+        /// receiver, whatever was said before: it has only just begun to host the room, or has lost what it knew.
+        #[serde(default)]
+        heard: bool,
     },
     /// Sender no longer hosts the room: all its tracks and people are gone.
     RoomClose {

@@ -442,7 +442,13 @@ impl Order {
     /// Opens the room with a node that has opened it with us. The home forgets what we posted and it has not numbered
     /// yet, and counts on us to post it again: so the order of one node's posts stays as it was.
     fn say_open(&mut self, node: &NodeId) {
-        let message = Message::RoomOpen { room: self.room.clone(), epoch: self.epoch, messages_seen: self.seen };
+        let message = Message::RoomOpen {
+            room: self.room.clone(),
+            epoch: self.epoch,
+            messages_seen: self.seen,
+            // Only nodes that have opened the room are known here.
+            heard: true,
+        };
         self.out.push_back(Out::Send { node: node.clone(), message });
         if self.home.as_ref() == Some(node) {
             self.post_waiting();

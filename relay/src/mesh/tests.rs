@@ -134,7 +134,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn open(room_name: &str) -> Message {
-    Message::RoomOpen { room: room(room_name), epoch: 1, messages_seen: 0 }
+    Message::RoomOpen { room: room(room_name), epoch: 1, messages_seen: 0, heard: false }
 }
 
 #[tokio::test]

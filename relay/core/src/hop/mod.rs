@@ -249,12 +249,8 @@ impl Hop {
     /// A message about this room came by a link.
     pub fn message(&mut self, from: &NodeId, message: Message, downlinks: &mut Downlinks, now: Instant) {
         let at = self.peer(from);
-        if let Message::RoomOpen { epoch, messages_seen, .. } = message {
-            if let Some(peer) = self.peers.get_mut(at.0) {
-                peer.opened_by_them = true;
-            }
-            self.open(at);
-            return self.order.opened(from, epoch, messages_seen, now);
+        if let Message::RoomOpen { epoch, messages_seen, heard, .. } = message {
+            return self.opened(at, epoch, messages_seen, heard, downlinks, now);
         }
         if self.peers.get(at.0).is_none_or(|peer| !peer.opened_by_them) {
             return self.stats.lose(Loss::NotOpen, 1);
@@ -536,21 +532,49 @@ impl Hop {
         }
     }
 
-    /// Opens the room with a node, once per link: says all there is to know here.
+    /// Opens the room with a node, unless that is done: says all there is to know here.
     fn open(&mut self, at: PeerIndex) {
         let Some(peer) = self.peers.get_mut(at.0).filter(|peer| peer.link.is_some() && !peer.opened_by_us) else {
             return;
         };
         peer.opened_by_us = true;
+        let heard = peer.opened_by_them;
         let (epoch, messages_seen) = (self.order.epoch(), self.order.seen());
         let room = self.config.room.clone();
-        self.say(at, Message::RoomOpen { room, epoch, messages_seen });
+        self.say(at, Message::RoomOpen { room, epoch, messages_seen, heard });
         let people: Vec<Participant> = self.roster.local().cloned().collect();
         self.say_roster(at, true, &people, &[]);
         let tracks: Vec<TrackId> = self.locals.iter().chain(self.upstream.remotes.keys()).copied().collect();
         for track in tracks {
             self.announce(track, at);
         }
+    }
+
+    /// A node opened the room with us, or asks for room messages.
+    fn opened(
+        &mut self,
+        at: PeerIndex,
+        epoch: u64,
+        messages_seen: u64,
+        heard: bool,
+        downlinks: &mut Downlinks,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.get(at.0) else { return };
+        let node = peer.node.clone();
+        if heard && !peer.opened_by_us {
+            // Meant for what this node was before it closed the room: it will answer when we open it.
+            return self.stats.lose(Loss::NotOpen, 1);
+        }
+        if !heard {
+            // It knows nothing of us. If we know anything of it, that is from its life before.
+            self.part_from(at, downlinks, now);
+        }
+        if let Some(peer) = self.peers.get_mut(at.0) {
+            peer.opened_by_them = true;
+        }
+        self.open(at);
+        self.order.opened(&node, epoch, messages_seen, now);
     }
 
     /// A node no longer shares the room: everything that came from it and everything it got ends.

@@ -85,7 +85,8 @@ impl Mesh {
         for (x, y) in [(a, b), (b, a)] {
             self.links.insert((node(x), node(y)));
             let (epoch, seen) = (self.at(x).epoch(), self.at(x).seen());
-            let open = Message::RoomOpen { room: RoomId::parse("r").unwrap(), epoch, messages_seen: seen };
+            let room = RoomId::parse("r").unwrap();
+            let open = Message::RoomOpen { room, epoch, messages_seen: seen, heard: false };
             self.under_way.push_back((node(x), node(y), open));
         }
     }

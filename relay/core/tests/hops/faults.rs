@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Runs per check. Each is a few thousand packets.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 
 #[test]
 fn what_the_link_loses_is_repaired_on_the_link() {

@@ -344,3 +344,24 @@ fn the_sender_clock_crosses_the_link() {
     world.run(SECOND);
     assert_eq!(world.said("eu", "clock"), 2);
 }
+
+#[test]
+fn a_node_that_lost_its_room_is_told_everything_again() {
+    let mut world = World::gathered(&["eu", "us"], 1, FAIR);
+    world.publish("eu", "ana", 1);
+    world.join("eu", "ana");
+    world.join("us", "ben");
+    world.watch("us", "ben", "ana", 320);
+    world.post("eu", "hello");
+    world.run(SECOND);
+    assert!(world.at("eu").people.contains_key(&person("ben")));
+    world.forget("us", &["eu", "us"], "eu");
+    world.watch("us", "cy", "ana", 320);
+    world.run(SECOND);
+    assert!(!world.at("eu").people.contains_key(&person("ben")), "gone with the room it was in");
+    assert_eq!(world.live("us").remote_tracks, 1);
+    assert_eq!((world.live("us").people, world.live("eu").people), (1, 1));
+    assert!(world.seen("us", "cy").numbers.len() > 40);
+    assert_eq!(world.nodes[&node("us")].hop.history().count(), 1);
+    assert_eq!(world.live("eu").served, 1);
+}

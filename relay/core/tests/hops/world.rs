@@ -89,7 +89,6 @@ enum Travels {
 
 pub(crate) struct World {
     pub(crate) now: Instant,
-    pub(crate) start: Instant,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) weather: Weather,
     links: BTreeSet<(NodeId, NodeId)>,
@@ -149,7 +148,6 @@ impl World {
             .collect();
         Self {
             now,
-            start: now,
             nodes,
             weather,
             links: BTreeSet::new(),
@@ -333,6 +331,32 @@ impl World {
         self.settle();
     }
 
+    /// The node forgets the room without a word, as after a contained panic, and begins anew; its links stand.
+    pub(crate) fn forget(&mut self, at: &str, names: &[&str], home: &str) {
+        let now = self.now;
+        let (rtt, max) = (self.weather.one_way * 2, self.weather.datagram_bytes_max);
+        let place = self.nodes.keys().position(|name| *name == node(at)).unwrap();
+        let config = Config {
+            room: room(),
+            node: node(at),
+            region: region(at),
+            shard: place as u8,
+            slot: 40 + place as u16,
+            transit: Transit::Never,
+        };
+        let here = self.at(at);
+        here.hop = Hop::new(config, now);
+        here.people.clear();
+        here.downlinks = Downlinks::new();
+        here.viewers.clear();
+        let linked: Vec<NodeId> =
+            self.links.iter().filter(|(from, _)| *from == node(at)).map(|(_, to)| to.clone()).collect();
+        for to in linked {
+            self.at(at).hop.link_up(&to, &region(to.as_str()), rtt, max, now);
+        }
+        self.map(home, names);
+    }
+
     pub(crate) fn close(&mut self, at: &str) {
         let now = self.now;
         let here = self.at(at);
@@ -396,7 +420,7 @@ impl World {
         publisher.next += 1;
         let here = self.nodes.get_mut(&publisher.at).unwrap();
         let asked = here.key_frames_wanted.iter().any(|(track, _, at)| *track == publisher.track && *at + FRAME >= now);
-        let key = number % KEY_EVERY == 0 || asked;
+        let key = number.is_multiple_of(KEY_EVERY) || asked;
         for spatial in 0..publisher.layers {
             let payload = payload(&publisher.who, spatial, number, key, size);
             let packet = Packet {
