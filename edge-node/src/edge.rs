@@ -7,17 +7,19 @@
 
 use crate::config::{self, Config};
 use crate::control::ControlPlane;
-use crate::http::{self, At};
 use crate::doors::{Doors, Shard, stopped, unix_ms};
+use crate::http::{self, At};
 use crate::keeper::{Card, Keeper, NEWS_MAX, News};
 use crate::mesh::Links;
 use crate::sockets::ToSocket;
+use crate::turn_relay::Relays;
 use anyhow::{Context, Result, ensure};
 use lyceum_edge_core::door::{Command, Event, Secret, Seed};
 use lyceum_relay::driver;
 use lyceum_relay_core::Machine;
 use lyceum_wire::id::{NodeId, Region};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -71,12 +73,15 @@ pub struct Place {
 /// Starts an edge. It returns when all sockets are bound and the doors are open; [`Edge::ready`] waits for the rest.
 pub async fn start(config: Config) -> Result<Edge> {
     let session = lyceum_session::Config::new().context("cannot make the certificate for media")?;
-    let turn = config.media.turn;
+    let (turn, allowed, ports) = (config.media.turn, config.media.allowed()?, config.media.ports()?);
+    let shards = u16::try_from(config.media.shard_count())?;
     start_with(config, move |place, now| {
         let turn = turn.then(|| lyceum_edge_core::config::TurnConfig {
             realm: TURN_REALM.to_owned(),
             // Nobody knows this one: TURN opens with the control plane's secret.
             secret: Secret(format!("{:032x}", rand::random::<u128>())),
+            allowed: allowed.clone(),
+            ports: share(&ports, u16::from(place.shard), shards),
         });
         let config = lyceum_edge_core::config::Config {
             node: place.node,
@@ -124,14 +129,10 @@ where
         if config.media.turn {
             turn_urls.extend(candidates.first().map(|address| format!("turn:{address}?transport=udp")));
         }
-        let place =
-            Place { node: node.clone(), region: region.clone(), shard: u8::try_from(index)?, candidates };
+        let place = Place { node: node.clone(), region: region.clone(), shard: u8::try_from(index)?, candidates };
         let make = make.clone();
-        let settings = driver::Config {
-            name: format!("shard-{index}"),
-            socket,
-            core: config.media.pin.then_some(index),
-        };
+        let settings =
+            driver::Config { name: format!("shard-{index}"), socket, core: config.media.pin.then_some(index) };
         let handle = driver::spawn(settings, move |_, now| make(place, now)).context("cannot start a shard")?;
         media.push(handle.local);
         shards.push(Shard { commands: handle.commands, wheel: handle.stats });
@@ -150,7 +151,13 @@ where
     let mut tasks = JoinSet::new();
     let links = Links::new(doors.clone());
     for (shard, events) in queues.into_iter().enumerate() {
-        let route = Route { doors: doors.clone(), links: links.clone(), news: news_tx.clone(), fault: fault.clone() };
+        let route = Route {
+            doors: doors.clone(),
+            links: links.clone(),
+            news: news_tx.clone(),
+            fault: fault.clone(),
+            relays: Relays::new(doors.clone(), shard, config.media.listen),
+        };
         tasks.spawn(route.run(shard, events));
     }
     let card = Card { link_addr, turn_urls };
@@ -215,9 +222,7 @@ impl Edge {
         }
         self.tasks.abort_all();
         let threads = std::mem::take(&mut self.threads);
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().map(JoinHandle::join).collect::<Vec<_>>()
-        });
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().map(JoinHandle::join).collect::<Vec<_>>());
         for ended in joined.await? {
             ended.map_err(|_| anyhow::anyhow!("a shard's thread panicked"))??;
         }
@@ -231,6 +236,7 @@ struct Route {
     links: Links,
     news: mpsc::Sender<News>,
     fault: mpsc::Sender<String>,
+    relays: Relays,
 }
 
 /// Events taken at a time.
@@ -267,6 +273,9 @@ impl Route {
             Event::Connect { .. } => {}
             Event::LinkSend { node, message } => self.links.send(&node, &message),
             Event::LinkDatagrams { node, datagrams } => self.links.send_datagrams(&node, datagrams),
+            Event::TurnOpen { relayed } => self.relays.open(relayed).await,
+            Event::TurnClose { relayed } => self.relays.close(relayed),
+            Event::TurnSend { relayed, peer, payload } => self.relays.send(relayed, peer, payload),
         }
     }
 
@@ -299,9 +308,7 @@ const HOST_CHARACTERS_MAX: usize = 32;
 
 /// One socket per shard, all bound before anything runs.
 fn media_sockets(config: &config::Media) -> Result<Vec<UdpSocket>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let shards = if config.shards == 0 { cores.min(config::SHARDS_MAX) } else { config.shards };
-    (0..shards)
+    (0..config.shard_count())
         .map(|shard| {
             let port = match config.port {
                 0 => 0,
@@ -315,6 +322,13 @@ fn media_sockets(config: &config::Media) -> Result<Vec<UdpSocket>> {
             UdpSocket::bind(address).with_context(|| format!("cannot take {address} for media (media.listen)"))
         })
         .collect()
+}
+
+/// A shard's own part of the ports: relay sockets of two shards must never want the same one.
+fn share(ports: &RangeInclusive<u16>, shard: u16, shards: u16) -> RangeInclusive<u16> {
+    let each = (ports.end() - ports.start()) / shards.max(1);
+    let first = ports.start() + shard * each;
+    first..=first + each.saturating_sub(1)
 }
 
 /// A media socket's addresses as clients reach it.

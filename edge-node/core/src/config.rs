@@ -44,4 +44,8 @@ pub struct TurnConfig {
     pub realm: String,
     /// Shared secret of credentials, as the control plane hands them out. [`crate::door::Command::TurnSecret`] changes it.
     pub secret: crate::door::Secret,
+    /// Networks outside this node that clients may reach through it; empty: none, which is what an edge needs.
+    pub allowed: Vec<crate::turn::Network>,
+    /// Ports of relayed addresses, [`crate::turn::PORTS`] by default. With `allowed` networks, each shard has its own.
+    pub ports: std::ops::RangeInclusive<u16>,
 }

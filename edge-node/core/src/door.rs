@@ -17,6 +17,7 @@ use lyceum_wire::id::{NodeId, ParticipantId, RoomId};
 use lyceum_wire::link::Message;
 use lyceum_wire::signal::{Refusal, ToClient, ToEdge};
 use lyceum_wire::token::Claims;
+use std::net::SocketAddr;
 
 use crate::stats::Stats;
 
@@ -161,6 +162,15 @@ pub enum Command {
         /// Why, in one sentence; said by `bye`, with `rejoin`.
         message: String,
     },
+    /// A datagram came to the real socket of a relayed address, from a peer outside that the operator allows.
+    TurnReceived {
+        /// The relayed address.
+        relayed: SocketAddr,
+        /// Who sent it.
+        peer: SocketAddr,
+        /// The datagram.
+        payload: Bytes,
+    },
     /// The new shared secret of TURN credentials.
     TurnSecret(Secret),
     /// What the wall clock says at this moment, milliseconds since the Unix epoch. Said at the start and now and
@@ -240,6 +250,26 @@ pub enum Event {
         node: NodeId,
         /// The datagrams.
         datagrams: Vec<Bytes>,
+    },
+    /// Bind a real socket to this relayed address: its client may talk to peers outside, because
+    /// [`TurnConfig::allowed`](crate::TurnConfig::allowed) lists some.
+    TurnOpen {
+        /// The address.
+        relayed: SocketAddr,
+    },
+    /// Close that socket.
+    TurnClose {
+        /// The address.
+        relayed: SocketAddr,
+    },
+    /// Send this from that socket. May be dropped.
+    TurnSend {
+        /// The relayed address.
+        relayed: SocketAddr,
+        /// To whom.
+        peer: SocketAddr,
+        /// The datagram.
+        payload: Bytes,
     },
     /// The answer to [`Command::Stats`].
     Stats {

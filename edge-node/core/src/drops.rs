@@ -56,8 +56,6 @@ reasons! {
         TurnOff => "turn_off",
         /// A batch to a relayed address whose client has taken its permission away.
         RelayClosed => "relay_closed",
-        /// A relayed datagram to an address outside this node.
-        RelayOutside => "relay_outside",
         /// TURN inside TURN.
         RelayNested => "relay_nested",
         /// A data-channel message: channels stand, and nothing of this version speaks on them.

@@ -6,12 +6,15 @@
 //! ```
 
 use crate::config::Config;
+use crate::door::Event;
 use crate::draw::Draw;
 use crate::drops::DoorDrop;
 use crate::shard::{Alarm, Shard, Traffic, transmit};
 use crate::turn::{self, Output, Relay};
+use bytes::Bytes;
 use lyceum_relay_core::machine::Wire;
 use lyceum_session::Pair;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// The server, when it is on.
@@ -21,8 +24,8 @@ pub(crate) fn server(config: &Config, draw: &mut Draw, now: Instant) -> Option<t
         realm: settings.realm.clone(),
         secret: settings.secret.0.clone(),
         own: config.candidates.clone(),
-        allowed: Vec::new(),
-        ports: turn::PORTS,
+        allowed: settings.allowed.clone(),
+        ports: settings.ports.clone(),
         seed: draw.bytes(),
     };
     Some(turn::Server::new(config_of_turn, config.unix_ms, now))
@@ -45,11 +48,25 @@ impl Shard {
                     self.outbox.push((Pair { local: to.local, remote: to.address }, whole.into()));
                 }
             }
-            // Only for networks outside that an operator lists; the shard lists none.
-            Some(Relay::ToPeer { .. }) => self.drops.count(DoorDrop::RelayOutside),
+            Some(Relay::ToPeer { relayed, peer, payload }) => {
+                if let Some(inner) = bytes.get(payload) {
+                    let payload = Bytes::copy_from_slice(inner);
+                    self.events.push_back(Event::TurnSend { relayed, peer, payload });
+                }
+            }
             None => {}
         }
         self.settle_turn();
+    }
+
+    /// A peer outside answers a client.
+    pub(crate) fn turn_received(&mut self, relayed: SocketAddr, peer: SocketAddr, payload: &[u8], now: Instant) {
+        let Some(turn) = &mut self.turn else { return };
+        if let Some(turn::ToClient { to, wrap }) = turn.from_peer(relayed, peer, payload.len(), now) {
+            let mut whole = Vec::with_capacity(wrap.total(payload.len()));
+            wrap.write(payload, &mut whole);
+            self.outbox.push((Pair { local: to.local, remote: to.address }, whole.into()));
+        }
     }
 
     /// Time passed.
@@ -67,8 +84,8 @@ impl Shard {
                 Output::Transmit { to, bytes } => {
                     self.outbox.push((Pair { local: to.local, remote: to.address }, bytes.into()));
                 }
-                // Real sockets are asked for only for networks outside; the shard lists none.
-                Output::Open { .. } | Output::Close { .. } => {}
+                Output::Open { relayed } => self.events.push_back(Event::TurnOpen { relayed }),
+                Output::Close { relayed } => self.events.push_back(Event::TurnClose { relayed }),
             }
         }
         self.timers.set(Alarm::Turn, turn.deadline());

@@ -268,6 +268,7 @@ impl Shard {
             Command::Link(from_link) => self.link(from_link, now),
             Command::Kick { room, participant, message } => self.kick(&room, &participant, message, now),
             Command::Shutdown { message } => self.shut_down(&message, now),
+            Command::TurnReceived { relayed, peer, payload } => self.turn_received(relayed, peer, &payload, now),
             Command::TurnSecret(secret) => {
                 if let Some(turn) = &mut self.turn {
                     turn.set_secret(secret.0);
@@ -593,6 +594,6 @@ impl Machine for Shard {
     }
 
     fn may_drop(event: &Event) -> bool {
-        matches!(event, Event::LinkDatagrams { .. })
+        matches!(event, Event::LinkDatagrams { .. } | Event::TurnSend { .. })
     }
 }

@@ -163,6 +163,12 @@ pub(crate) fn negotiate(
             if intent.is_some() || slot.is_some() {
                 return bad(no_codec(line));
             }
+            // Kept open rather than rejected: the bundle's transport may be its (RFC 8843 §7.3).
+            let codecs = line.codecs.first().map(|c| AcceptCodec { pt: c.pt, feedback: Vec::new(), fmtp: None });
+            let codecs: Vec<_> = codecs.into_iter().collect();
+            let direction = Direction::Inactive;
+            let idle = Accept { direction, codecs, extensions: Vec::new(), rids: Vec::new(), sending: None };
+            accepted(plan.answer.accept(offer, index, idle))?;
             continue;
         };
         let mut accept = Accept {
@@ -441,7 +447,7 @@ mod tests {
 
     /// What real engines offered.
     const CHROMIUM: &str = include_str!("../../../../session/tests/golden/chromium-156-class-all-extensions.sdp");
-    const FIREFOX: &str = include_str!("../../../../session/tests/golden/firefox-class.sdp");
+    const FIREFOX: &str = include_str!("../../../../session/tests/golden/firefox-153-class.sdp");
     const GSTREAMER: &str = include_str!("../../../../session/tests/golden/gstreamer-whip.sdp");
     const OBS: &str = include_str!("../../../../session/tests/golden/obs-whip.sdp");
 
@@ -500,7 +506,7 @@ mod tests {
                     assert!(line.msid.is_some() && !line.ssrcs.is_empty(), "a slot says what it sends");
                 }
             }
-            assert!(plan.extensions.id(Kind::Mid).is_some());
+            assert!(plan.extensions.id(Kind::TransportSequence).is_some());
             assert!(!plan.publishing.is_empty());
         }
     }

@@ -3,7 +3,7 @@
 use super::negotiate::Publishing;
 use super::{Media, Peer, Published, Way};
 use crate::shard::Shard;
-use lyceum_media::uplink::{Encoding, Publication};
+use lyceum_media::uplink::Publication;
 use lyceum_wire::id::{Source, TrackName};
 use lyceum_wire::link::{LayerInfo, TrackInfo};
 use lyceum_wire::signal::{self, EdgeSays, RidDemand};
@@ -203,7 +203,7 @@ impl Published {
             encodings: plan.encodings.clone(),
             layers: vec![LayerInfo::default(); layers],
             reordered: false,
-            watched: vec![false; layers],
+            watched: vec![true; layers],
             told: vec![true; layers],
             tell_at: None,
             plan,
@@ -248,8 +248,8 @@ impl Published {
         let mut rows: Vec<_> = self.layers.iter().copied().zip(encodings).collect();
         rows.sort_by_key(|(layer, _)| layer.width);
         (self.layers, (self.encodings, self.told)) = rows.into_iter().unzip();
-        // It becomes another track, which nobody watches yet.
-        self.watched.fill(false);
+        // It becomes another track, of which everything is wanted until the room says otherwise.
+        self.watched.fill(true);
         for (spatial, encoding) in self.encodings.iter_mut().enumerate() {
             encoding.spatial = spatial as u8;
         }
@@ -282,7 +282,7 @@ impl Published {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lyceum_media::uplink::KeyFrameAsk;
+    use lyceum_media::uplink::{Encoding, KeyFrameAsk};
 
     fn camera(rids: &[&str]) -> Published {
         let encoding =

@@ -148,7 +148,7 @@ fn a_larger_tile_gets_a_larger_layer_and_the_publisher_hears_of_demand() {
             .map(|p| u16::from_le_bytes([p.payload[p.payload.len() - 104], p.payload[p.payload.len() - 103]]))
     };
     world.say(ben, view(320, 180));
-    film(&mut world, 120);
+    film(&mut world, 240);
     assert_eq!(width(&world), Some(320));
     let watched = |b: &EdgeSays| match b {
         EdgeSays::Demand { source: Source::Camera, watched } => {

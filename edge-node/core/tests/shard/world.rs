@@ -97,7 +97,12 @@ impl World {
                 unix_ms: UNIX_MS,
                 participants_max: lyceum_edge_core::config::PARTICIPANTS_MAX,
                 linger: lyceum_edge_core::config::LINGER,
-                turn: Some(TurnConfig { realm: "lyceum".into(), secret: Secret("turn-secret".into()) }),
+                turn: Some(TurnConfig {
+                    realm: "lyceum".into(),
+                    secret: Secret("turn-secret".into()),
+                    allowed: Vec::new(),
+                    ports: lyceum_edge_core::turn::PORTS,
+                }),
             };
             change(&mut config);
             let id = config.node.clone();
@@ -357,7 +362,7 @@ impl World {
     }
 
     /// The control plane attaches a node to a room and tells all who host it.
-    fn attach(&mut self, index: usize, room: RoomId) {
+    pub(crate) fn attach(&mut self, index: usize, room: RoomId) {
         let node = &self.nodes[index];
         let address = NodeAddress {
             node: node.id.clone(),
