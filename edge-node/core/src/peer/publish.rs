@@ -45,7 +45,6 @@ impl Shard {
             media.uplink.publish(known.publication(), now);
         } else {
             let mut published = Published::new(plan);
-            published.schedule(now);
             published.track = room.hop.publish(&published.info(name), downlinks, now);
             room.publishers.insert(published.track, index);
             media.uplink.publish(published.publication(), now);

@@ -165,6 +165,23 @@ fn a_larger_tile_gets_a_larger_layer_and_the_publisher_hears_of_demand() {
 }
 
 #[test]
+fn a_picture_that_is_watched_from_the_start_is_never_said_to_be_unwatched() {
+    let mut world = World::new(1);
+    let ben = world.join(0, "ben", "physics");
+    world.connect(ben, vec![Line::Slot(SlotKind::Video)]);
+    let ana = world.join(0, "ana", "physics");
+    world.connect(ana, vec![sends(Source::Camera)]);
+    film(&mut world, ana, 0, 250);
+    assert_eq!(world.clients[ana].said(|b| matches!(b, EdgeSays::Demand { .. })), 0);
+    assert!(world.clients[ben].rtp.len() >= 249);
+    // Its last viewer goes: then it is said, once.
+    world.say(ben, ClientSays::Leave);
+    world.run(10_000);
+    let unwatched = |b: &EdgeSays| matches!(b, EdgeSays::Demand { watched, .. } if watched.iter().all(|w| !w.watched));
+    assert_eq!(world.clients[ana].said(unwatched), 1);
+}
+
+#[test]
 fn muting_and_stopping_and_starting_again() {
     let mut world = World::new(1);
     let ana = world.join(0, "ana", "physics");
