@@ -10,9 +10,11 @@
 
 use crate::units::Span;
 use anyhow::{Context, Result, bail, ensure};
+use lyceum_edge_core::turn;
 use lyceum_wire::id::{NodeId, Region};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Everything about one edge.
@@ -61,6 +63,13 @@ pub struct Media {
     pub pin: bool,
     /// Speaks TURN on the media ports.
     pub turn: bool,
+    /// Networks outside that TURN clients may reach through this node, such as `["10.1.0.0/16"]`. Empty, as it should be
+    /// unless clients talk to something beside this node: only the node itself. Loopback, link-local and the node's own
+    /// addresses are opened only by an entry of their own.
+    pub turn_allowed: Vec<String>,
+    /// Ports of TURN's relayed addresses, shared out among the shards. Sockets are bound to them only for peers that
+    /// `turn_allowed` lists. At least 1,000.
+    pub turn_ports: String,
 }
 
 /// The door for other nodes.
@@ -131,6 +140,37 @@ impl Default for Http {
     }
 }
 
+impl Media {
+    /// How many shards there will be.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        match self.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(SHARDS_MAX),
+            shards => shards,
+        }
+    }
+
+    /// The networks of `turn_allowed`.
+    pub fn allowed(&self) -> Result<Vec<turn::Network>> {
+        let network = |text: &String| text.parse().with_context(|| format!("media.turn_allowed {text:?}"));
+        self.turn_allowed.iter().map(network).collect()
+    }
+
+    /// The ports of `turn_ports`.
+    pub fn ports(&self) -> Result<RangeInclusive<u16>> {
+        let text = &self.turn_ports;
+        let wrong = || format!("media.turn_ports {text:?} is not of the form 61000-65535");
+        let (first, last) = text.split_once('-').with_context(wrong)?;
+        let ports: RangeInclusive<u16> = first.parse().with_context(wrong)?..=last.parse().with_context(wrong)?;
+        let enough = *ports.start() >= 1_024 && ports.len() >= TURN_PORTS_MIN;
+        ensure!(enough, "media.turn_ports {text:?} must be at least {TURN_PORTS_MIN} ports above 1023");
+        Ok(ports)
+    }
+}
+
+/// Fewest ports for relayed addresses: every shard of the largest node gets some.
+const TURN_PORTS_MIN: usize = 1_000;
+
 impl Default for Media {
     fn default() -> Self {
         Self {
@@ -140,6 +180,8 @@ impl Default for Media {
             shards: 0,
             pin: false,
             turn: true,
+            turn_allowed: Vec::new(),
+            turn_ports: format!("{}-{}", turn::PORTS.start(), turn::PORTS.end()),
         }
     }
 }
@@ -215,6 +257,8 @@ impl Config {
             NodeId::parse(&self.node).with_context(|| format!("node {:?}", self.node))?;
         }
         ensure!(self.media.shards <= SHARDS_MAX, "media.shards must not be above {SHARDS_MAX}");
+        self.media.allowed()?;
+        self.media.ports()?;
         ensure!(
             !self.media.listen.is_unspecified() || !self.media.announce.is_empty(),
             "media.listen {} is every address: media.announce must say which ones clients reach",

@@ -17,6 +17,10 @@ pub(crate) struct Counters {
     pub(crate) http_requests: AtomicU64,
     /// Calls to the control plane that failed.
     pub(crate) control_failures: AtomicU64,
+    /// Relay sockets that could not be bound.
+    pub(crate) relay_bind_failures: AtomicU64,
+    /// Relayed datagrams to peers outside that were not sent: no socket, or a full queue.
+    pub(crate) relay_drops: AtomicU64,
     /// Sockets that ended, by reason.
     closed: Mutex<BTreeMap<&'static str, u64>>,
     /// What the doors refused before a shard heard of it, by code.

@@ -46,13 +46,7 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) fn new(
-        node: NodeId,
-        region: Region,
-        url: String,
-        limits: Limits,
-        shards: Vec<Shard>,
-    ) -> Self {
+    pub(crate) fn new(node: NodeId, region: Region, url: String, limits: Limits, shards: Vec<Shard>) -> Self {
         Self {
             node,
             region,

@@ -24,6 +24,7 @@ mod problem;
 mod rate;
 mod signal;
 mod sockets;
+mod turn_relay;
 pub mod units;
 mod waiting;
 mod whip;

@@ -4,8 +4,8 @@
 
 use crate::counters::Counters;
 use crate::doors::Doors;
-use crate::http::At;
 use crate::exposition::{CONTENT_TYPE, Kind, Page};
+use crate::http::At;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -194,11 +194,15 @@ fn write_doors(page: &mut Page, doors: &Doors) {
     let mut messages = page.family("lyceum_signal_messages_total", Kind::Counter, "Signaling messages.");
     messages.value(&[("direction", "in")], read(&doors.counters.messages_in));
     messages.value(&[("direction", "out")], read(&doors.counters.messages_out));
-    let Counters { http_requests, control_failures, .. } = &doors.counters;
+    let Counters { http_requests, control_failures, relay_bind_failures, relay_drops, .. } = &doors.counters;
     let counter = Kind::Counter;
     page.single("lyceum_http_media_requests_total", counter, "WHIP and WHEP requests.", read(http_requests));
     let help = "Calls to the control plane that failed.";
     page.single("lyceum_control_failures_total", counter, help, read(control_failures));
+    let help = "TURN relay sockets that could not be bound.";
+    page.single("lyceum_turn_relay_bind_failures_total", counter, help, read(relay_bind_failures));
+    let help = "Relayed datagrams to peers outside that were not sent.";
+    page.single("lyceum_turn_relay_drops_total", counter, help, read(relay_drops));
 }
 
 fn read(counter: &AtomicU64) -> f64 {

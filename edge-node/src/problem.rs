@@ -80,8 +80,19 @@ mod tests {
     fn names_are_those_of_the_wire() {
         use Refusal::*;
         let all = [
-            BadToken, ExpiredToken, WrongRoom, NotAllowed, Malformed, BadOffer, TooLarge, TooMany, Full, Version,
-            SessionGone, MediaLost, Internal,
+            BadToken,
+            ExpiredToken,
+            WrongRoom,
+            NotAllowed,
+            Malformed,
+            BadOffer,
+            TooLarge,
+            TooMany,
+            Full,
+            Version,
+            SessionGone,
+            MediaLost,
+            Internal,
         ];
         for code in all {
             assert_eq!(serde_json::to_value(code).unwrap(), code_name(code));

@@ -73,10 +73,7 @@ pub(crate) async fn patch(
 }
 
 /// `DELETE` of either's resource.
-pub(crate) async fn delete(
-    State(doors): State<Arc<Doors>>,
-    Path((_, secret)): Path<(String, String)>,
-) -> Response {
+pub(crate) async fn delete(State(doors): State<Arc<Doors>>, Path((_, secret)): Path<(String, String)>) -> Response {
     answer(&doors, end(&doors, secret).await)
 }
 
@@ -138,11 +135,7 @@ async fn end(doors: &Doors, secret: String) -> Result<Response, Problem> {
 }
 
 /// Asks a shard and waits for its answer.
-async fn ask(
-    doors: &Doors,
-    shard: usize,
-    command: impl FnOnce(RequestId) -> Command,
-) -> Result<HttpOutcome, Problem> {
+async fn ask(doors: &Doors, shard: usize, command: impl FnOnce(RequestId) -> Command) -> Result<HttpOutcome, Problem> {
     let full = || Problem::refused(Refusal::Full, "too many requests wait already: try again");
     let mut question = doors.requests.ask().ok_or_else(full)?;
     let stuck = || Problem::refused(Refusal::Internal, "this part of the edge does not answer: try again");

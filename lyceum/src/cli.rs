@@ -221,6 +221,12 @@ pub(crate) struct LoadArgs {
     /// What the rooms' names begin with.
     #[arg(long, default_value = "load")]
     pub(crate) room_prefix: String,
+    /// The one room to go to, by name; with `--publishers 0` bots watch what others publish there.
+    #[arg(long, conflicts_with = "room_prefix")]
+    pub(crate) room: Option<RoomId>,
+    /// Slots for cameras per bot; without it, as many as there are other publishers, at most 4.
+    #[arg(long)]
+    pub(crate) slots: Option<u16>,
     /// Where the encoded media are kept; made there by ffmpeg when they are missing.
     #[arg(long)]
     pub(crate) media: Option<PathBuf>,

@@ -14,8 +14,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Nodes and control plane are one process: a node that is silent this long has hung.
-const LEASE: Duration = Duration::from_secs(3);
 /// Everything on one machine stands within this, or never.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -35,12 +33,14 @@ pub(crate) async fn run(args: MeshArgs) -> Result<()> {
     let secret = format!("{:032x}", rand::random::<u128>());
     let mut config = lyceum_control::Config::new(secret.clone());
     config.open = true;
-    config.lease = LEASE;
     let extend = |api: Router| api.fallback(page);
     let control = lyceum_control::serve_on(config, listener, extend).await.context("the control plane")?;
 
     let mut edges = Vec::new();
-    let own = SocketAddr::new(if address.ip().is_unspecified() { loopback(address.ip()) } else { address.ip() }, address.port());
+    let own = SocketAddr::new(
+        if address.ip().is_unspecified() { loopback(address.ip()) } else { address.ip() },
+        address.port(),
+    );
     for region in &args.regions {
         let config = edge_config(&args, region, reached, format!("http://{own}"), secret.clone());
         edges.push(edge::start(config).await.with_context(|| format!("the edge in {region}"))?);
