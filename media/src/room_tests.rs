@@ -166,3 +166,173 @@ fn sizes_learned_from_key_frames_are_announced_for_own_tracks_only() {
         assert_eq!((layer.width, layer.height), (320, 180));
     }
 }
+
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Enter { who: usize },
+    Leave { who: usize },
+    Publish { who: usize, source: usize },
+    Unpublish { who: usize, source: usize },
+    Mute { who: usize, source: usize, muted: bool },
+    View { who: usize, whose: [usize; 3], size: u16 },
+    Renegotiate { who: usize, slots: usize },
+    Packet { who: usize, source: usize, spatial: u8, key: bool, skip: u64 },
+    Tap { who: usize, source: usize, spatial: u8 },
+    Pass { ms: u64 },
+}
+
+const PEOPLE: [&str; 4] = ["ana", "ben", "cleo", "dan"];
+const SOURCES: [Source; 3] = [Source::Microphone, Source::Camera, Source::Screen];
+
+fn acts() -> impl proptest::strategy::Strategy<Value = Vec<Act>> {
+    use proptest::prelude::*;
+    let (who, source) = (|| 0..PEOPLE.len(), || 0..SOURCES.len());
+    let act = prop_oneof![
+        2 => who().prop_map(|who| Act::Enter { who }),
+        1 => who().prop_map(|who| Act::Leave { who }),
+        3 => (who(), source()).prop_map(|(who, source)| Act::Publish { who, source }),
+        1 => (who(), source()).prop_map(|(who, source)| Act::Unpublish { who, source }),
+        1 => (who(), source(), any::<bool>()).prop_map(|(who, source, muted)| Act::Mute { who, source, muted }),
+        2 => (who(), prop::array::uniform3(who()), 0u16..1_000).prop_map(|(who, whose, size)| Act::View { who, whose, size }),
+        1 => (who(), 0usize..4).prop_map(|(who, slots)| Act::Renegotiate { who, slots }),
+        8 => (who(), source(), 0u8..3, any::<bool>(), prop_oneof![9 => 0u64..3, 1 => 0u64..90_000])
+            .prop_map(|(who, source, spatial, key, skip)| Act::Packet { who, source, spatial, key, skip }),
+        1 => (who(), source(), 0u8..3).prop_map(|(who, source, spatial)| Act::Tap { who, source, spatial }),
+        3 => (1u64..900).prop_map(|ms| Act::Pass { ms }),
+    ];
+    prop::collection::vec(act, 1..120)
+}
+
+fn slots(count: usize) -> Vec<SlotSpec> {
+    let kinds = [SlotKind::Audio, SlotKind::Video, SlotKind::Screen, SlotKind::Video];
+    let spec = |(n, kind): (usize, &SlotKind)| {
+        let (codec, clock_hz) = if *kind == SlotKind::Audio { (Codec::Opus, 48_000) } else { (Codec::Vp8, 90_000) };
+        let codecs = vec![SlotCodec { codec, pt: 96, rtx_pt: Some(97), clock_hz }];
+        SlotSpec { mid: n.to_string(), kind: *kind, codecs, ssrc: Ssrc(n as u32), rtx_ssrc: Some(Ssrc(n as u32 + 100)) }
+    };
+    kinds.iter().enumerate().take(count + 1).map(spec).collect()
+}
+
+proptest::proptest! {
+    /// Whatever happens in whatever order: nobody gets oneself, no track is in two slots of one person, sinks and slots agree,
+    /// clients know what their slots carry, no number is sealed twice, and nothing is left at the end.
+    #[test]
+    fn a_room_keeps_its_promises(acts in acts()) {
+        let mut now = Instant::now();
+        let (mut room, mut downlinks) = (Room::new(now), Downlinks::new());
+        let mut present: BTreeMap<usize, DownlinkId> = BTreeMap::new();
+        let mut known: BTreeMap<(DownlinkId, String), Option<TrackName>> = BTreeMap::new();
+        let mut seqs: BTreeMap<(u32, u8), u64> = BTreeMap::new();
+        let mut sealed = std::collections::BTreeSet::new();
+        let keys = crate::srtp::Keys { profile: crate::srtp::Profile::AeadAes128Gcm, key: vec![1; 16], salt: vec![1; 12] };
+        for act in acts {
+            let find = |room: &Room, who: usize, source: usize| room.track(&info(PEOPLE[who], SOURCES[source], 1).name);
+            match act {
+                Act::Enter { who } if !present.contains_key(&who) => {
+                    let config = downlink::Config { extensions: ext::Map::new(), cname: "e".into(), epoch: now, epoch_ntp: 0, seed: 5 };
+                    let id = downlinks.insert(config, now);
+                    downlinks.set_slots(id, slots(3));
+                    room.enter(ParticipantId::parse(PEOPLE[who]).unwrap(), id, &mut downlinks, now);
+                    downlinks.set_keys(id, &keys).unwrap();
+                    downlinks.set_remote(id, "192.0.2.1:1".parse().unwrap());
+                    present.insert(who, id);
+                }
+                Act::Leave { who } => {
+                    if let Some(id) = present.remove(&who) {
+                        room.leave(id, &mut downlinks, now);
+                        downlinks.remove(id);
+                    }
+                }
+                Act::Publish { who, source } => {
+                    let layers = if source == 1 { 3 } else { 1 };
+                    let origin = if who % 2 == 0 { Origin::Local } else { Origin::Link };
+                    room.publish(&info(PEOPLE[who], SOURCES[source], layers), origin, &mut downlinks, now);
+                }
+                Act::Unpublish { who, source } => {
+                    if let Some(track) = find(&room, who, source) {
+                        room.unpublish(track, &mut downlinks, now);
+                    }
+                }
+                Act::Mute { who, source, muted } => {
+                    if let Some(track) = find(&room, who, source) {
+                        let mut info = room.info(track).unwrap().clone();
+                        info.muted = muted;
+                        room.update(track, &info, &mut downlinks, now);
+                    }
+                }
+                Act::View { who, whose, size } => {
+                    let tiles: Vec<_> = whose.iter().zip([1, 1, 2]).map(|(whose, source)| Tile {
+                        track: info(PEOPLE[*whose], SOURCES[source], 1).name, width: size, height: size,
+                    }).collect();
+                    if let Some(id) = present.get(&who) {
+                        room.view(*id, &tiles, &mut downlinks, now);
+                    }
+                }
+                Act::Renegotiate { who, slots: count } => {
+                    if let Some(id) = present.get(&who) {
+                        downlinks.set_slots(*id, slots(count));
+                        known.retain(|(downlink, _), _| downlink != id);
+                        room.slots_changed(*id, &mut downlinks, now);
+                    }
+                }
+                Act::Packet { who, source, spatial, key, skip } => {
+                    if let Some(track) = find(&room, who, source) {
+                        let seq = seqs.entry((track.0, spatial)).or_insert(70_000);
+                        *seq += 1 + skip;
+                        let p = packet(track, spatial, *seq, if key { KEY } else { DELTA }, now);
+                        room.forward(&p, &mut downlinks, &mut |_, _| {}, now);
+                        room.forward(&p, &mut downlinks, &mut |_, _| panic!("a repeat"), now);
+                    }
+                }
+                Act::Tap { who, source, spatial } => match find(&room, who, source) {
+                    Some(track) => room.tap(TapId(spatial.into()), track, Layer { spatial, temporal: 0 }, &mut |_, _| {}, now),
+                    None => room.untap(TapId(spatial.into()), now),
+                },
+                Act::Pass { ms } => {
+                    now += Duration::from_millis(ms);
+                    room.handle_timeout(&mut downlinks, now);
+                    downlinks.handle_timeout(now);
+                }
+                Act::Enter { .. } => {}
+            }
+            for event in events(&mut room) {
+                if let Event::Slots { downlink, assigned } = event {
+                    assigned.into_iter().for_each(|a| { known.insert((downlink, a.mid), a.track); });
+                }
+            }
+            downlinks.flush(|transmit| for datagram in transmit.bytes.chunks(transmit.segment_size) {
+                if !(192..=223).contains(&datagram[1]) {
+                    let name = (transmit.downlink, datagram[8..12].to_vec(), datagram[2..4].to_vec());
+                    assert!(sealed.insert(name), "a number twice");
+                }
+            });
+            let mut sinks = 0;
+            for (who, id) in &present {
+                let mut carried = Vec::new();
+                for slot in &downlinks.find(*id).unwrap().slots {
+                    let name = slot.track.map(|track| room.info(track).expect("slots carry live tracks").name.clone());
+                    let told = known.get(&(*id, slot.spec.mid.clone())).cloned().flatten();
+                    proptest::prop_assert_eq!(&name, &told, "what the client knows");
+                    if let Some(name) = name {
+                        proptest::prop_assert_ne!(name.participant.as_str(), PEOPLE[*who]);
+                        proptest::prop_assert!(!carried.contains(&name));
+                        carried.push(name);
+                        sinks += 1;
+                    }
+                }
+            }
+            proptest::prop_assert_eq!(room.live().slots, sinks);
+        }
+        for name in PEOPLE.iter().flat_map(|who| SOURCES.map(|source| info(who, source, 1).name)) {
+            if let Some(track) = room.track(&name) {
+                room.unpublish(track, &mut downlinks, now);
+            }
+        }
+        for id in present.into_values() {
+            room.leave(id, &mut downlinks, now);
+            downlinks.remove(id);
+        }
+        proptest::prop_assert_eq!(room.live(), Live::default());
+        proptest::prop_assert!(downlinks.is_empty());
+    }
+}

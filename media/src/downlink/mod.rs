@@ -155,6 +155,8 @@ pub(crate) struct Downlink {
     sent: Sent,
     report_due: Option<Instant>,
     slots_made: u64,
+    /// The peer takes abs-send-time.
+    tells_send_time: bool,
 }
 
 struct Retired {
@@ -175,6 +177,7 @@ impl Downlinks {
         let clock = NtpClock { epoch: config.epoch, ntp: config.epoch_ntp };
         let downlink = Box::new(Downlink {
             transport: (config.seed >> 8) as u16,
+            tells_send_time: config.extensions.id(ext::Kind::AbsSendTime).is_some(),
             config,
             clock,
             outbound: None,
@@ -227,6 +230,7 @@ impl Downlinks {
     pub fn set_extensions(&mut self, id: DownlinkId, extensions: &ext::Map) {
         if let Some(downlink) = self.find_mut(id) {
             downlink.config.extensions = extensions.clone();
+            downlink.tells_send_time = extensions.id(ext::Kind::AbsSendTime).is_some();
             for slot in &mut downlink.slots {
                 slot.renew(extensions);
             }
@@ -345,7 +349,7 @@ impl Downlinks {
         let outbound = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()).ok_or(Drop::NotConnected)?;
         let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
-        let send_time = send_time(&downlink.config, now);
+        let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
         let before = outbox.bytes().len();
         let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
         let began = slot.take(packet, meaning, begin, wire, now)?;
@@ -402,7 +406,7 @@ impl Downlinks {
         let outbound = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()).ok_or(Drop::NotConnected)?;
         let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
-        let send_time = send_time(&downlink.config, now);
+        let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
         let before = outbox.bytes().len();
         let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
         slot.repair(number, packet, meaning, wire)?;
