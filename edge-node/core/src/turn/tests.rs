@@ -138,10 +138,8 @@ impl Person {
         let transaction = Transaction([self.transaction; 12]);
         let mut builder = attributes(Builder::new(&mut out, Class::Request, method, transaction));
         if !self.nonce.is_empty() {
-            builder = builder
-                .text(Kind::USERNAME, &self.username)
-                .text(Kind::REALM, REALM)
-                .text(Kind::NONCE, &self.nonce);
+            builder =
+                builder.text(Kind::USERNAME, &self.username).text(Kind::REALM, REALM).text(Kind::NONCE, &self.nonce);
             builder = match self.sha256 {
                 false => builder.integrity(&self.key),
                 true => builder.integrity_sha256(&self.key),
@@ -387,7 +385,10 @@ fn only_fresh_and_true_credentials_open_it() {
     assert_eq!(forged.clone().ask(&mut world, Method::ALLOCATE, udp).code, 401, "wrong password");
     let renamed = Person { username: good.username.replace("physics", "chemistry"), ..good.clone() };
     assert_eq!(renamed.clone().ask(&mut world, Method::ALLOCATE, udp).code, 401, "another room's name");
-    let extended = Person { username: good.username.replace(&(UNIX + 3600).to_string(), &(UNIX + 9999).to_string()), ..good.clone() };
+    let extended = Person {
+        username: good.username.replace(&(UNIX + 3600).to_string(), &(UNIX + 9999).to_string()),
+        ..good.clone()
+    };
     assert_eq!(extended.clone().ask(&mut world, Method::ALLOCATE, udp).code, 401, "a later expiry");
     for odd in ["nobody", ":", "1800000000:", "+1900000000:physics", "01900000000:physics", "1900000000:a b"] {
         let odd = Person { username: odd.to_owned(), ..good.clone() };
@@ -493,7 +494,9 @@ fn allocations_are_asked_for_as_the_rfc_says() {
         ("IPv6", 0, |b| b.requested_transport_udp().raw(Kind::REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0])),
         ("IPv9", 440, |b| b.requested_transport_udp().raw(Kind::REQUESTED_ADDRESS_FAMILY, &[9, 0, 0, 0])),
         ("both", 0, |b| b.requested_transport_udp().raw(Kind::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0])),
-        ("both the wrong way", 400, |b| b.requested_transport_udp().raw(Kind::ADDITIONAL_ADDRESS_FAMILY, &[1, 0, 0, 0])),
+        ("both the wrong way", 400, |b| {
+            b.requested_transport_udp().raw(Kind::ADDITIONAL_ADDRESS_FAMILY, &[1, 0, 0, 0])
+        }),
     ];
     for (name, code, ask) in table {
         let mut person = ana.clone();
