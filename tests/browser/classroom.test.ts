@@ -79,8 +79,8 @@ describe('two people in two regions', () => {
     for (const name of ['ana', 'ben']) {
       expect(chat.filter(text => text.startsWith(name))).toEqual([1, 2, 3, 4].map(i => `${name} ${i}`));
     }
-    await ana.page.keyboard.press('Escape');
-    await ben.page.keyboard.press('Escape');
+    await ana.closeChat();
+    await ben.closeChat();
   });
 
   it('are told how much they have not read', async () => {
@@ -89,7 +89,7 @@ describe('two people in two regions', () => {
     await eventually(() => ben.page.getByRole('button', { name: /^Chat/ }).textContent()).toContain(
       '1 unread',
     );
-    await ana.page.keyboard.press('Escape');
+    await ana.closeChat();
   });
 });
 
@@ -144,7 +144,10 @@ describe('a third person behind a strict firewall', () => {
     const dora = await Person.open(browser, mesh, 'Dora');
     await dora.join('lesson', 'eu');
     await dora.openChat();
+    await ana.openChat();
+    await eventually(async () => (await ana.chat()).length).toBe(9);
     await eventually(() => dora.chat()).toEqual(await ana.chat());
+    await ana.closeChat();
     await dora.close();
     await eventually(() => ben.tile('Dora').count()).toBe(0);
   });
@@ -161,7 +164,7 @@ describe('a socket that is cut', () => {
 
     await ben.write('while you were away');
     await ana.write('from the other side');
-    await ana.page.getByText('sending …').waitFor();
+    await ana.page.locator('.pending').waitFor();
     const frames = await ana.seen();
     // Five seconds of absence, told by the attempts to end it.
     await eventually(() => ana.socketsRefused).toBeGreaterThanOrEqual(4);
@@ -180,6 +183,8 @@ describe('a socket that is cut', () => {
 
 describe('an edge that has forgotten the session', () => {
   it('is joined anew by itself: picture, sound and chat come back, and what was being written is posted once', async () => {
+    await ana.openChat();
+    await ben.openChat();
     const before = await ben.chat();
     const connections = await ana.connections();
     ana.sessionForgotten = true;

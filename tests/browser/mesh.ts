@@ -7,6 +7,17 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 
+/** What the tests read of the outcome of `lyceum load --json`. */
+export interface LoadOutcome {
+  bots: number;
+  joined: number;
+  frames: number;
+  corrupt: number;
+  audio_packets: number;
+  faults: number;
+  troubles: { what: string }[];
+}
+
 export class Mesh {
   private constructor(
     readonly url: string,
@@ -55,6 +66,20 @@ export class Mesh {
     const bad = this.log.filter(line => /\bERROR\b|panicked at/.test(line));
     if (bad.length) throw new Error(`the mesh logged errors:\n${bad.slice(0, 10).join('\n')}`);
     if (code !== 0) throw new Error(`the mesh ended with ${code}\n${this.log.slice(-20).join('\n')}`);
+  }
+
+  /** Runs `lyceum load` against this mesh and gives back what came of it. */
+  async load(...args: string[]): Promise<LoadOutcome> {
+    const child = spawn(binary(), ['load', '--url', this.url, '--json', ...args], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const text = { out: '', error: '' };
+    child.stdout.setEncoding('utf8').on('data', (part: string) => (text.out += part));
+    child.stderr.setEncoding('utf8').on('data', (part: string) => (text.error += part));
+    await new Promise(resolve => child.once('close', resolve));
+    if (!text.out.startsWith('{')) throw new Error(`lyceum load said no outcome:\n${text.error}`);
+    return JSON.parse(text.out) as LoadOutcome;
   }
 
   async token(room: string): Promise<string> {

@@ -172,13 +172,22 @@ export class Person {
   }
 
   async openChat(): Promise<void> {
-    await this.page.getByRole('button', { name: 'Chat' }).click();
-    await this.page.getByLabel('Write to everybody').waitFor();
+    if ((await this.#chatField.count()) === 0) await this.page.getByRole('button', { name: /^Chat/ }).click();
+    await this.#chatField.waitFor();
+  }
+
+  async closeChat(): Promise<void> {
+    await this.#chatField.press('Escape');
+    await this.#chatField.waitFor({ state: 'detached' });
+  }
+
+  get #chatField(): Locator {
+    return this.page.getByLabel('Write to everybody');
   }
 
   async write(text: string): Promise<void> {
-    await this.page.getByLabel('Write to everybody').fill(text);
-    await this.page.keyboard.press('Enter');
+    await this.#chatField.fill(text);
+    await this.#chatField.press('Enter');
   }
 
   /** The chat as it stands, what is still on its way left out. */

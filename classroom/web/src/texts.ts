@@ -80,7 +80,8 @@ export const texts = {
     unpin: (name: string) => `Stop keeping ${name} large`,
     edge: (edge: string) => `edge ${edge}`,
     sameEdge: (region: string) => `${region}, same edge`,
-    path: (regions: string[], ms: number) => `${regions.join(' → ')}, ${ms < 1 ? '< 1' : Math.round(ms)} ms`,
+    path: (regions: string[], ms: number | null) =>
+      regions.join(' → ') + (ms === null ? '' : `, ${ms < 1 ? '< 1' : Math.round(ms)} ms`),
     startSound: 'Click to hear the room',
     joined: (name: string) => `${name} came in`,
     left: (name: string) => `${name} left`,

@@ -7,6 +7,7 @@
 import { type Demand } from './demand';
 import { Emitter } from './emitter';
 import { encodingsOf, kindOf, preferred } from './encodings';
+import { splitServers } from './ice-servers';
 import type { PublishLine, SlotKind, SlotLine, Source } from './generated';
 
 /** A path that checks cannot keep alive for this long gets an ICE restart; shorter holes heal by themselves. */
@@ -16,6 +17,9 @@ export const RESTART_TIMEOUT_MS = 12_000;
 
 /** An edge that finds offers too frequent gets the next one after this: it allows one a second for long. */
 export const OFFER_AGAIN_MS = 1_500;
+
+/** The direct way has this long before relays over UDP are tried as well. */
+export const DIRECT_ONLY_MS = 4_000;
 
 /** What an offer says besides its SDP. */
 export interface Offer {
@@ -32,6 +36,12 @@ export interface MediaEvents {
   state: MediaState;
   /** A slot's m-line exists now and has its receiver. */
   slot: { mid: string; kind: SlotKind; receiver: RTCRtpReceiver };
+}
+
+/** What a peer connection is made with. */
+export interface MediaConfiguration {
+  iceServers: RTCIceServer[];
+  iceTransportPolicy: RTCIceTransportPolicy;
 }
 
 interface Sending {
@@ -66,11 +76,18 @@ export class Media extends Emitter<MediaEvents> {
   /** Changes of sender parameters, one after the other per source: they are read, changed and written. */
   readonly #parameters = new Map<Source, Promise<void>>();
 
-  constructor(configuration: RTCConfiguration, demand: Demand) {
+  /** Servers for when the first ones do not do, see `splitServers`. */
+  #keptBack: RTCIceServer[];
+  #directTimer: Timer | undefined;
+
+  constructor({ iceServers, iceTransportPolicy }: MediaConfiguration, demand: Demand) {
     super();
     this.#demand = demand;
+    const { first, keptBack } = splitServers(iceServers, iceTransportPolicy);
+    this.#keptBack = keptBack;
     this.#pc = new RTCPeerConnection({
-      ...configuration,
+      iceServers: first,
+      iceTransportPolicy,
       bundlePolicy: 'max-bundle',
       rtcpMuxPolicy: 'require',
     });
@@ -174,6 +191,7 @@ export class Media extends Emitter<MediaEvents> {
   async answered(sdp: string): Promise<void> {
     if (this.#pc.signalingState !== 'have-local-offer') return;
     await this.#pc.setRemoteDescription({ type: 'answer', sdp });
+    if (this.#keptBack.length) this.#directTimer ??= setTimeout(() => this.#tryAllServers(), DIRECT_ONLY_MS);
     this.#outstanding = false;
     if (this.#dirty || this.#restart) await this.negotiate();
   }
@@ -205,6 +223,7 @@ export class Media extends Emitter<MediaEvents> {
     clearTimeout(this.#giveUpTimer);
     clearTimeout(this.#demandTimer);
     clearTimeout(this.#offerTimer);
+    clearTimeout(this.#directTimer);
     this.#pc.onconnectionstatechange = null;
     this.#pc.close();
     this.#become('closed');
@@ -219,6 +238,14 @@ export class Media extends Emitter<MediaEvents> {
       mid === null ? [] : [{ mid, kind }],
     );
     return { sdp: this.#pc.localDescription?.sdp ?? '', publish, slots };
+  }
+
+  #tryAllServers(): void {
+    if (this.#state !== 'connecting') return;
+    const { iceServers = [], ...rest } = this.#pc.getConfiguration();
+    this.#pc.setConfiguration({ ...rest, iceServers: [...iceServers, ...this.#keptBack] });
+    this.#keptBack = [];
+    this.restartIce();
   }
 
   #moved(): void {

@@ -3,6 +3,7 @@ import { pauseMs } from './backoff';
 import { failureOf, signalUrl } from './control';
 import { Emitter } from './emitter';
 import { preferred } from './encodings';
+import { splitServers } from './ice-servers';
 import { StatsReader } from './stats';
 
 describe('pauses between attempts', () => {
@@ -60,6 +61,25 @@ describe('events', () => {
     expect(heard).toEqual([1]);
     expect(report).toHaveBeenCalledTimes(2);
     vi.unstubAllGlobals();
+  });
+});
+
+describe('relays', () => {
+  const all = {
+    urls: ['turn:a:1?transport=udp', 'turn:a:1', 'turn:a:1?transport=tcp', 'turns:a:443'],
+    username: 'u',
+    credential: 'c',
+  };
+
+  it('over UDP are kept back while there may be a direct way', () => {
+    expect(splitServers([all, { urls: 'stun:b' }], 'all')).toEqual({
+      first: [{ ...all, urls: ['turn:a:1?transport=tcp', 'turns:a:443'] }, { urls: ['stun:b'] }],
+      keptBack: [{ ...all, urls: ['turn:a:1?transport=udp', 'turn:a:1'] }],
+    });
+  });
+
+  it('are all there for who wants nothing else', () => {
+    expect(splitServers([all], 'relay')).toEqual({ first: [all], keptBack: [] });
   });
 });
 

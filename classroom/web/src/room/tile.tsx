@@ -47,12 +47,13 @@ export const Tile = memo(function Tile(props: Props) {
     [room, person.id, source],
   );
   const name = nameOf(person, source, own);
+  const way = wayOf(room, person, path);
   const facts = [
     speaking && words.speaking,
     muted && source === 'camera' && words.muted,
     !hasPicture && words.cameraOff,
     !own && words.edge(person.edge),
-    !own && wayOf(person, path),
+    !own && way,
   ].filter(fact => typeof fact === 'string');
   const key = trackKey({ participant: person.id, source });
   const pin = large ? words.unpin(name) : words.pin(name);
@@ -98,7 +99,7 @@ export const Tile = memo(function Tile(props: Props) {
         </span>
         <span className="tile-way">
           {!own && <span className="tile-edge">{person.edge}</span>}
-          <span className="tile-path">{own ? person.edge : wayOf(person, path)}</span>
+          <span className="tile-path">{own ? person.edge : way}</span>
         </span>
       </div>
     </article>
@@ -125,11 +126,17 @@ function nameOf(person: Participant, source: Source, own: boolean): string {
   return own ? texts.room.youName(person.name) : person.name;
 }
 
-/** `eu → us, 12 ms`, from the publisher's region to ours. */
-function wayOf(person: Participant, path: Path | undefined): string {
-  const regions = path?.hops.map(hop => hop.region) ?? [];
-  if (!path || path.hops.length < 2) return texts.room.sameEdge(person.region);
-  return texts.room.path(regions, path.latency_ms);
+/** `eu → us, 12 ms`, from the publisher's region to ours; without the time while it is not measured. */
+function wayOf(room: Room, person: Participant, path: Path | undefined): string {
+  if (path && path.hops.length > 1) {
+    return texts.room.path(
+      path.hops.map(hop => hop.region),
+      path.latency_ms,
+    );
+  }
+  const { me } = room;
+  if (!me || me.edge === person.edge) return texts.room.sameEdge(person.region);
+  return texts.room.path([person.region, me.region], null);
 }
 
 function initialsOf(name: string): string {
