@@ -22,6 +22,8 @@ pub(crate) async fn run(args: LoadArgs) -> Result<ExitCode> {
         ramp: Duration::from_millis(args.ramp_ms),
         tile: (args.tile.width, args.tile.height),
         room_prefix: args.room_prefix,
+        room: args.room,
+        slots: args.slots,
     };
     plan.check().map_err(anyhow::Error::msg)?;
     let media = Media::open(&args.media.unwrap_or_else(media::default_folder)).await?;

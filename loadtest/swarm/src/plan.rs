@@ -1,13 +1,15 @@
 //! What a load run shall do.
 
-use lyceum_wire::id::Region;
+use lyceum_wire::id::{NameError, Region, RoomId};
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Bots at most in one process: beyond it the generator, not the mesh, would be measured.
 pub(crate) const BOTS_MAX: u32 = 5_000;
 /// Slots for cameras a bot negotiates at most.
-pub(crate) const VIDEO_SLOTS_MAX: u16 = 4;
+pub(crate) const VIDEO_SLOTS_MAX: u16 = 16;
+/// Slots for cameras when the plan does not say: what a small window shows.
+const VIDEO_SLOTS: u16 = 4;
 
 /// A region's share of the viewers, such as `eu=25`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,10 @@ pub struct Plan {
     pub tile: (u16, u16),
     /// Prefix of the rooms' names.
     pub room_prefix: String,
+    /// The one room to go to, by name, instead of rooms of the prefix. Others may publish there.
+    pub room: Option<RoomId>,
+    /// Slots for cameras per bot; as many as there are other publishers when absent.
+    pub slots: Option<u16>,
 }
 
 impl Plan {
@@ -60,13 +66,37 @@ impl Plan {
         self.rooms.saturating_mul(self.publishers.saturating_add(self.viewers))
     }
 
+    /// Slots for cameras of a bot that publishes, or only watches.
+    #[must_use]
+    pub fn slots_of(&self, publishing: bool) -> u16 {
+        let others = self.publishers.saturating_sub(u32::from(publishing));
+        self.slots.unwrap_or_else(|| u16::try_from(others).unwrap_or(u16::MAX).min(VIDEO_SLOTS))
+    }
+
+    /// The name of the `n`-th room.
+    ///
+    /// # Errors
+    /// When the prefix is none of a room's name.
+    pub fn room_of(&self, n: u32) -> Result<RoomId, NameError> {
+        self.room.clone().map_or_else(|| RoomId::parse(&format!("{}-{n}", self.room_prefix)), Ok)
+    }
+
     /// What is wrong with the plan, in one sentence.
     ///
     /// # Errors
     /// The sentence.
     pub fn check(&self) -> Result<(), String> {
-        if self.rooms == 0 || self.publishers == 0 {
-            return Err("a run needs at least one room and one publisher".into());
+        if self.bots() == 0 {
+            return Err("a run needs at least one room and one bot in it".into());
+        }
+        if self.publishers == 0 && self.room.is_none() {
+            return Err("without publishers there is nothing to see: name a --room in which others publish".into());
+        }
+        if self.room.is_some() && self.rooms != 1 {
+            return Err("a room by name is one room".into());
+        }
+        if self.slots.is_some_and(|slots| slots > VIDEO_SLOTS_MAX) {
+            return Err(format!("a bot has at most {VIDEO_SLOTS_MAX} slots for cameras"));
         }
         if self.bots() > BOTS_MAX {
             return Err(format!("{} bots are more than one process takes ({BOTS_MAX})", self.bots()));
@@ -118,6 +148,8 @@ mod tests {
             ramp: Duration::ZERO,
             tile: (640, 360),
             room_prefix: "load".into(),
+            room: None,
+            slots: None,
         }
     }
 
@@ -135,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn slots_are_as_many_as_there_are_others_to_see() {
+        let mut plan = plan(&[]);
+        assert_eq!((plan.slots_of(true), plan.slots_of(false)), (1, 2));
+        plan.publishers = 9;
+        assert_eq!((plan.slots_of(true), plan.slots_of(false)), (4, 4));
+        plan.slots = Some(9);
+        assert_eq!(plan.slots_of(false), 9);
+    }
+
+    #[test]
     fn nonsense_is_refused_in_words() {
         assert!("eu=x".parse::<Share>().is_err_and(|error| error.contains("not a number")));
         assert!("e u=1".parse::<Share>().is_err());
@@ -143,5 +185,12 @@ mod tests {
         wrong = plan(&[]);
         wrong.viewers = 10_000;
         assert!(wrong.check().is_err_and(|error| error.contains("5000")));
+        wrong = plan(&[]);
+        wrong.publishers = 0;
+        assert!(wrong.check().is_err_and(|error| error.contains("--room")));
+        wrong.room = RoomId::parse("physics").ok();
+        assert_eq!(wrong.check(), Ok(()));
+        wrong.slots = Some(17);
+        assert!(wrong.check().is_err_and(|error| error.contains("16")));
     }
 }

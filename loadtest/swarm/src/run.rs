@@ -4,10 +4,9 @@ use crate::drive::{Harvest, Task};
 use crate::media::Media;
 use crate::outcome::Outcome;
 use crate::place::Door;
-use crate::plan::{Plan, VIDEO_SLOTS_MAX};
+use crate::plan::Plan;
 use anyhow::{Context, Result, anyhow};
 use lyceum_session::Config as SessionConfig;
-use lyceum_wire::id::RoomId;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,11 +34,10 @@ pub async fn run(plan: &Plan, media: &Media, mut told: impl FnMut(String)) -> Re
         for n in 0..count {
             for room in 0..plan.rooms {
                 origin += 1;
-                let others = plan.publishers - u32::from(publishing);
-                let slots = u16::try_from(others).unwrap_or(u16::MAX).min(VIDEO_SLOTS_MAX);
+                let slots = plan.slots_of(publishing);
                 let task = Task {
                     door: door.clone(),
-                    room: RoomId::parse(&format!("{}-{room}", plan.room_prefix)).context("the room's name")?,
+                    room: plan.room_of(room).context("the room's name")?,
                     name: format!("{} {n}", if publishing { "publisher" } else { "viewer" }),
                     region: plan.region_of(n),
                     plan: lyceum_bot::Plan {
