@@ -107,7 +107,7 @@ impl Exit<'_> {
     pub(crate) fn send(&mut self, wire: &mut dyn Wire, pair: Pair, bytes: &[u8], segment: usize) {
         let segment = segment.max(1);
         match &mut self.turn {
-            Some(turn) if turn.is_relayed(pair.remote) => {
+            Some(turn) if turn.allocations() > 0 && turn.is_relayed(pair.remote) => {
                 let Some(wrapped) = wrap(turn, pair, bytes, segment, self.scratch, self.now) else {
                     return self.drops.count(DoorDrop::RelayClosed);
                 };

@@ -119,7 +119,7 @@ impl Shard {
         };
         let mut hop = Hop::new(config, now);
         for (node, link) in &self.links {
-            hop.link_up(node, &link.region, link.rtt, link.datagram_bytes_max, now);
+            hop.link_up(node, &link.region, link.rtt, link.datagram_bytes_max);
         }
         let here = signal::Hop { node: self.config.node.clone(), region: self.config.region.clone() };
         self.rooms.insert(Room::new(id.clone(), hop, here));
@@ -221,7 +221,7 @@ impl Shard {
 
     /// Does what the hop wants done, until it wants nothing more.
     pub(crate) fn settle_room(&mut self, place: u32, now: Instant) {
-        while let Some(output) = self.rooms.get_mut(place).and_then(|room| room.hop.poll(now)) {
+        while let Some(output) = self.rooms.get_mut(place).and_then(|room| room.hop.poll()) {
             match output {
                 Output::Message { node, message } => self.events.push_back(Event::LinkSend { node, message }),
                 Output::Datagrams { node, datagrams } => {

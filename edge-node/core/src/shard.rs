@@ -293,7 +293,7 @@ impl Shard {
             FromLink::Up { node, region, rtt, datagram_bytes_max } => {
                 let link = LinkState { region: region.clone(), rtt, datagram_bytes_max };
                 self.links.insert(node.clone(), link);
-                self.each_hop(|hop, _| hop.link_up(&node, &region, rtt, datagram_bytes_max, now));
+                self.each_hop(|hop, _| hop.link_up(&node, &region, rtt, datagram_bytes_max));
             }
             FromLink::Quality { node, rtt, datagram_bytes_max } => {
                 if let Some(link) = self.links.get_mut(&node) {
@@ -397,6 +397,9 @@ impl Shard {
             dirty: false,
         });
         self.working = Some(Work::Peer(index));
+        if let Some(peer) = self.peers.get(index) {
+            tracing::info!(room = %claims.room, participant = %peer.participant.id, way = peer.way.name(), "came");
+        }
         self.by_secret.insert(secret, index);
         self.enter_room(place, index, now);
         self.touch_peer(index);
@@ -411,6 +414,7 @@ impl Shard {
         self.unpublish_all(index, now);
         let Some(mut peer) = self.peers.remove(index) else { return };
         self.departures.count(departure);
+        tracing::info!(participant = %peer.participant.id, why = departure.name(), "left");
         self.by_secret.remove(&peer.secret);
         self.timers.set(Alarm::Peer(index), None);
         if let Some(socket) = peer.conversation().and_then(|conversation| conversation.socket()) {

@@ -34,6 +34,17 @@ pub(crate) enum Way {
     Whep,
 }
 
+impl Way {
+    /// Its name in logs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Socket(_) => "socket",
+            Self::Whip => "whip",
+            Self::Whep => "whep",
+        }
+    }
+}
+
 /// One participant.
 pub(crate) struct Peer {
     /// What others see of it.

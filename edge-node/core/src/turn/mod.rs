@@ -187,7 +187,7 @@ impl Server {
         now: Instant,
     ) -> Option<ToClient> {
         let found = self.by_relayed.get(&relayed).copied().ok_or(TurnDrop::NoAllocation);
-        let wrapped = found.and_then(|key| self.to_client(key, own, payload_len, now));
+        let wrapped = found.and_then(|key| self.wrapped(key, own, payload_len, now));
         self.counted(wrapped)
     }
 
@@ -202,7 +202,7 @@ impl Server {
         let peer = plain(peer);
         let found = self.by_relayed.get(&relayed).copied().ok_or(TurnDrop::NoAllocation);
         let wrapped = found.and_then(|key| match self.outside_allowed(peer.ip()) {
-            true => self.to_client(key, peer, payload_len, now),
+            true => self.wrapped(key, peer, payload_len, now),
             false => Err(TurnDrop::PeerDenied),
         });
         self.counted(wrapped)
@@ -308,7 +308,7 @@ impl Server {
         match self.route(peer).ok_or(TurnDrop::PeerDenied)? {
             Route::Own => Ok(Relay::ToSelf { relayed, own: peer, payload }),
             Route::Sibling(key) => {
-                let ToClient { to, wrap } = self.to_client(key, relayed, payload.len(), now)?;
+                let ToClient { to, wrap } = self.wrapped(key, relayed, payload.len(), now)?;
                 Ok(Relay::ToClient { to, wrap, payload })
             }
             Route::Outside => Ok(Relay::ToPeer { relayed, peer, payload }),
@@ -316,13 +316,7 @@ impl Server {
     }
 
     /// RFC 8656 §11.3 and §12.7: by the peer's channel if it has one, else as a Data indication.
-    fn to_client(
-        &mut self,
-        key: u32,
-        peer: SocketAddr,
-        payload_len: usize,
-        now: Instant,
-    ) -> Result<ToClient, TurnDrop> {
+    fn wrapped(&mut self, key: u32, peer: SocketAddr, payload_len: usize, now: Instant) -> Result<ToClient, TurnDrop> {
         let allocation = self.allocations.get(key).ok_or(TurnDrop::NoAllocation)?;
         if !allocation.permits(peer.ip(), now) {
             return Err(TurnDrop::NoPermission);

@@ -5,7 +5,7 @@ use crate::media::film;
 use crate::world::World;
 use lyceum_edge_core::door::Command;
 use lyceum_wire::id::Source;
-use lyceum_wire::signal::{ClientSays, Refusal, SlotKind};
+use lyceum_wire::signal::{ClientSays, EdgeSays, Refusal, SlotKind};
 
 /// Ana films, Ben watches: the ones who must not notice.
 fn class(world: &mut World) -> (usize, usize) {
@@ -69,8 +69,34 @@ fn a_check_for_nobody_or_with_a_wrong_password_gets_no_answer() {
         world.throw(stranger, 0, &bytes[..len]);
     }
     assert_eq!(world.drops(0, "door", "unknown_ufrag"), 4);
+    // Somebody read Ben's user fragment over his shoulder, but not the password.
+    let (ours, theirs) = (ufrag_of(&world, ben), world.clients[ben].ice.ufrag.clone());
+    let mut bytes = [0; 200];
+    let built = Builder::new(&mut bytes, Class::Request, Method::BINDING, Transaction([2; 12]))
+        .text(Kind::USERNAME, &format!("{ours}:{theirs}"))
+        .u32(Kind::PRIORITY, 1)
+        .u64(Kind::ICE_CONTROLLING, 1)
+        .integrity(b"not the password at all")
+        .fingerprint()
+        .finish();
+    let len = built.unwrap();
+    world.throw(stranger, 0, &bytes[..len]);
+    assert_eq!(world.drops(0, "session", "stun_integrity"), 1);
+    world.throw(stranger, 0, &[0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 7, 7, 7, 7]);
+    world.throw(stranger, 0, &[22, 254, 253, 0, 0]);
+    assert_eq!(world.drops(0, "door", "media_unknown"), 1, "its address counts for nothing");
+    assert_eq!(world.drops(0, "door", "dtls_unknown"), 1);
     assert_eq!(world.nodes[0].shard.stats().datagrams_out, sent);
     nobody_noticed(&mut world, ana, ben);
+}
+
+/// The user fragment the edge gave a client.
+fn ufrag_of(world: &World, client: usize) -> String {
+    let mut answers = world.clients[client].heard.iter().filter_map(|m| match &m.body {
+        EdgeSays::Answer { sdp } => Some(lyceum_session::sdp::Answer::parse(sdp).unwrap().ice.ufrag.clone()),
+        _ => None,
+    });
+    answers.next_back().unwrap()
 }
 
 #[test]
