@@ -117,11 +117,11 @@ async fn a_peer_outside_is_reached_where_the_operator_lists_it() {
     let house = House::start(&["127.0.0.1/32"]).await;
     let (mut child, peer) = peer();
     let port = peer.port().to_string();
-    let (channels, indications, unlisted) = tokio::join!(
-        house.uclient(&["-e", "127.0.0.1", "-r", &port]),
-        house.uclient(&["-s", "-e", "127.0.0.1", "-r", &port]),
-        house.uclient(&["-e", "127.0.0.2", "-r", &port]),
-    );
+    let listed = ["-e", "127.0.0.1", "-r", &port];
+    let by_indications = ["-s", "-e", "127.0.0.1", "-r", &port];
+    let another = ["-e", "127.0.0.2", "-r", &port];
+    let (channels, indications, unlisted) =
+        tokio::join!(house.uclient(&listed), house.uclient(&by_indications), house.uclient(&another));
     all_came_back(&channels);
     all_came_back(&indications);
     assert!(unlisted.contains("error 403 (Forbidden)"), "{unlisted}");
