@@ -43,7 +43,8 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// What is wanted of one spatial layer, by all sinks and taps together, changed. `None`: nobody wants it.
-    /// For a link's track: subscribe or unsubscribe upstream. For a local one: tell the publisher.
+    /// For a link's track: subscribe or unsubscribe upstream; it begins as not wanted. For a local one: tell the publisher;
+    /// it begins as wanted in all layers, so that the first event may be that a layer is not.
     Demand {
         /// The track.
         track: TrackId,
