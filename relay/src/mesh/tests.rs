@@ -228,7 +228,7 @@ async fn a_node_of_another_authority_is_refused() {
     let (mut a, mut b) = (start("a", &ours), start("b", &ours));
     let stranger = start("c", &theirs);
     stranger.mesh.want(&room("r"), &[a.address.clone()]);
-    a.mesh.want(&room("s"), &[stranger.address.clone()]);
+    a.mesh.want(&room("s"), std::slice::from_ref(&stranger.address));
     until("both have failed to reach the other", || {
         let failed =
             |node: &Node, other| node.link(other).is_some_and(|link| link.failures > 1 && link.stats.is_none());
@@ -248,7 +248,7 @@ async fn a_node_that_says_another_name_than_its_certificate_is_refused() {
     let impostor = start_as("b", authority.issue(&id("c")).unwrap(), 0, None);
     impostor.mesh.want(&room("r"), &[a.address.clone()]);
     // And the other way round: dialled as `b`, it cannot show `b`'s certificate.
-    a.mesh.want(&room("r"), &[impostor.address.clone()]);
+    a.mesh.want(&room("r"), std::slice::from_ref(&impostor.address));
     until("a could not reach the impostor", || a.link("b").is_some_and(|link| link.failures > 1)).await;
     assert!(a.link("b").unwrap().stats.is_none());
     b.mesh.want(&room("r"), &[a.address.clone()]);
@@ -296,12 +296,12 @@ async fn a_node_that_does_not_take_its_messages_is_cut_and_the_others_do_not_wai
     until("both are there", || a.link("slow").is_some() && a.link("quick").is_some()).await;
 
     // All for the slow node's shard 0, which is shut. Each is long, so that bytes run out, not only places.
-    let stuck = (0..).map(|n| format!("stuck-{n}")).find(|name| room(name).key() % 2 == 0).unwrap();
-    let gone = (0..500).map(|n| lyceum_wire::id::ParticipantId::parse(&format!("{n}-{}", "x".repeat(50))).unwrap());
+    let stuck = (0..).map(|n| format!("stuck-{n}")).find(|name| room(name).key().is_multiple_of(2)).unwrap();
+    let gone = (0..15).map(|n| lyceum_wire::id::ParticipantId::parse(&format!("{n}-{}", "x".repeat(50))).unwrap());
     let long = Message::Roster { room: room(&stuck), snapshot: false, present: Vec::new(), gone: gone.collect() };
     let first = a.link("slow").unwrap();
     assert!(first.stats.is_some());
-    for _ in 0..20_000 {
+    for _ in 0..60_000 {
         a.mesh.send(&id("slow"), &long);
         if a.mesh.shared.table().link(&id("slow")).is_none_or(|link| link.connection.close_reason().is_some()) {
             break;
@@ -323,4 +323,55 @@ async fn a_node_that_does_not_take_its_messages_is_cut_and_the_others_do_not_wai
     // It dials again and is welcome.
     assert!(matches!(slow.heard(0).await, FromLink::Up { .. }));
     assert!(matches!(a.heard(0).await, FromLink::Up { .. }));
+}
+
+/// A piece of network between two nodes that can be cut without a word to either.
+async fn wire_to(node: &Node) -> (SocketAddr, Arc<std::sync::atomic::AtomicBool>) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (outside, inside) = (
+        tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(),
+        tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(),
+    );
+    inside.connect(node.mesh.local_addr().unwrap()).await.unwrap();
+    let address = outside.local_addr().unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    let flag = cut.clone();
+    tokio::spawn(async move {
+        let (mut there, mut back) = ([0; 2048], [0; 2048]);
+        let mut dialler = None;
+        loop {
+            tokio::select! {
+                Ok((length, from)) = outside.recv_from(&mut there) => {
+                    dialler = Some(from);
+                    if !flag.load(Ordering::Relaxed) {
+                        let _ = inside.send(&there[..length]).await;
+                    }
+                }
+                Ok(length) = inside.recv(&mut back) => {
+                    if let Some(to) = dialler.filter(|_| !flag.load(Ordering::Relaxed)) {
+                        let _ = outside.send_to(&back[..length], to).await;
+                    }
+                }
+            }
+        }
+    });
+    (address, cut)
+}
+
+#[tokio::test]
+async fn a_link_that_falls_silent_is_noticed_within_seconds_and_made_again() {
+    let authority = Authority::generate().unwrap();
+    let (mut a, mut b) = (start("a", &authority), start("b", &authority));
+    let (address, cut) = wire_to(&b).await;
+    let there = NodeAddress { link_addr: address.to_string(), ..b.address.clone() };
+    a.mesh.want(&room("r"), &[there]);
+    a.up("b").await;
+    b.up("a").await;
+    cut.store(true, std::sync::atomic::Ordering::Relaxed);
+    a.down("b").await;
+    b.down("a").await;
+    cut.store(false, std::sync::atomic::Ordering::Relaxed);
+    a.up("b").await;
+    b.up("a").await;
+    a.mesh.close().await;
 }

@@ -210,7 +210,7 @@ impl Hop {
     }
 
     /// A link stands. Harmless for nodes that do not host the room.
-    pub fn link_up(&mut self, node: &NodeId, region: &Region, rtt: Duration, datagram_bytes_max: usize, now: Instant) {
+    pub fn link_up(&mut self, node: &NodeId, region: &Region, rtt: Duration, datagram_bytes_max: usize) {
         self.regions.insert(node.clone(), region.clone());
         let at = self.peer(node);
         let Some(peer) = self.peers.get_mut(at.0) else { return };
@@ -220,7 +220,6 @@ impl Hop {
         if peer.address.is_some() {
             self.open(at);
         }
-        let _ = now;
     }
 
     /// A link's round-trip time or datagram size moved.
@@ -406,9 +405,9 @@ impl Hop {
     // ── What I want ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// What it wants done, until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Output> {
+    pub fn poll(&mut self) -> Option<Output> {
         if self.out.is_empty() {
-            self.gather_media(now);
+            self.gather_media();
             self.gather_people();
             self.gather_messages();
             self.gather_datagrams();
@@ -445,11 +444,11 @@ impl Hop {
 
     // ── Gathering what has to be said ───────────────────────────────────────────────────────────────────────────
 
-    fn gather_media(&mut self, now: Instant) {
+    fn gather_media(&mut self) {
         use lyceum_media::Event;
         while let Some(event) = self.room.poll() {
             let ours = match &event {
-                Event::Demand { track, spatial, temporal } => self.demanded(*track, *spatial, *temporal, now),
+                Event::Demand { track, spatial, temporal } => self.demanded(*track, *spatial, *temporal),
                 Event::KeyFrame { track, spatial } => self.ask_key_frame(*track, *spatial),
                 Event::Layers { track, .. } => {
                     self.announce_everywhere(*track);

@@ -265,7 +265,7 @@ impl Hop {
             self.room.update(track, &info, downlinks, now);
         }
         if chosen != before {
-            self.move_over(track, now);
+            self.move_over(track);
             self.paths.changed(now);
         }
         if news || chosen != before {
@@ -274,12 +274,12 @@ impl Hop {
     }
 
     /// Subscribes at the chosen node what was subscribed elsewhere: first the new, then the old ends.
-    fn move_over(&mut self, track: TrackId, now: Instant) {
+    fn move_over(&mut self, track: TrackId) {
         let Some(remote) = self.upstream.remotes.get_mut(&track) else { return };
         let old: Vec<u16> = remote.subscribed.iter_mut().filter_map(Option::take).collect();
         let wanted = remote.wanted;
         for (spatial, temporal) in wanted.iter().enumerate() {
-            self.demanded(track, spatial as u8, *temporal, now);
+            self.demanded(track, spatial as u8, *temporal);
         }
         for number in old {
             self.end_subscription(number);
@@ -301,7 +301,7 @@ impl Hop {
     // ── Subscriptions ───────────────────────────────────────────────────────────────────────────────────────────
 
     /// What all sinks and taps of this node want of a layer changed. False: not a track of another node.
-    pub(super) fn demanded(&mut self, track: TrackId, spatial: u8, temporal: Option<u8>, now: Instant) -> bool {
+    pub(super) fn demanded(&mut self, track: TrackId, spatial: u8, temporal: Option<u8>) -> bool {
         let Some(remote) = self.upstream.remotes.get_mut(&track) else { return false };
         let at = usize::from(spatial);
         let (Some(wanted), Some(subscribed)) = (remote.wanted.get_mut(at), remote.subscribed.get_mut(at)) else {
@@ -345,7 +345,6 @@ impl Hop {
             }
             (None, None) => {}
         }
-        let _ = now;
         true
     }
 

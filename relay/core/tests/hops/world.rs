@@ -201,10 +201,10 @@ impl World {
     }
 
     pub(crate) fn link(&mut self, a: &str, b: &str) {
-        let (now, rtt, max) = (self.now, self.weather.one_way * 2, self.weather.datagram_bytes_max);
+        let (rtt, max) = (self.weather.one_way * 2, self.weather.datagram_bytes_max);
         for (x, y) in [(a, b), (b, a)] {
             self.links.insert((node(x), node(y)));
-            self.at(x).hop.link_up(&node(y), &region(y), rtt, max, now);
+            self.at(x).hop.link_up(&node(y), &region(y), rtt, max);
         }
         self.settle();
     }
@@ -352,7 +352,7 @@ impl World {
         let linked: Vec<NodeId> =
             self.links.iter().filter(|(from, _)| *from == node(at)).map(|(_, to)| to.clone()).collect();
         for to in linked {
-            self.at(at).hop.link_up(&to, &region(to.as_str()), rtt, max, now);
+            self.at(at).hop.link_up(&to, &region(to.as_str()), rtt, max);
         }
         self.map(home, names);
     }
@@ -447,7 +447,7 @@ impl World {
             let now = self.now;
             let mut leaving = Vec::new();
             let here = self.nodes.get_mut(&name).unwrap();
-            while let Some(output) = here.hop.poll(now) {
+            while let Some(output) = here.hop.poll() {
                 match output {
                     Output::Message { node, message } => {
                         *here.said.entry(kind(&message)).or_default() += 1;
