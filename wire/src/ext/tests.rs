@@ -10,7 +10,9 @@ fn read(profile: u16, body: &str) -> Vec<(u8, Vec<u8>)> {
 
 #[test]
 fn blocks_are_read_as_far_as_they_can_be() {
-    let table: &[(u16, &str, &[(u8, &str)])] = &[
+    /// Profile, body, elements.
+    type Row = (u16, &'static str, &'static [(u8, &'static str)]);
+    let table: &[Row] = &[
         (0xbede, "", &[]),
         (0xbede, "10 ff", &[(1, "ff")]),
         (0xbede, "00 00 10 ff 00", &[(1, "ff")]),
