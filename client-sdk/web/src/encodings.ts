@@ -8,12 +8,31 @@ interface Layer {
   maxBitrate: number;
 }
 
-/** Quarter, half and full size, lowest first. Bitrates are for 1280×720 at 30 frames per second, VP8. */
-const CAMERA_LAYERS: readonly Layer[] = [
-  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+/**
+ * A camera's encodings by the height of its picture, smallest encoding first; bitrates are for 30 frames per second, VP8.
+ * Browsers send no more of them than the picture is worth (Chromium: three from 540 lines, two from 270) and leave
+ * out the largest ones, so that three of a small picture would be two postage stamps.
+ */
+const CAMERA_LAYERS: readonly { linesMin: number; layers: readonly Layer[] }[] = [
+  {
+    linesMin: 540,
+    layers: [
+      { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+      { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+      { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+    ],
+  },
+  {
+    linesMin: 270,
+    layers: [
+      { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 200_000 },
+      { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 700_000 },
+    ],
+  },
+  { linesMin: 0, layers: [{ rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 250_000 }] },
 ];
+/** A camera that is off will most likely be this high when it comes on. */
+const CAMERA_LINES = 720;
 /** Text must stay sharp; it seldom moves. */
 const SCREEN_BITRATE_MAX = 2_500_000;
 const SCREEN_FRAMERATE_MAX = 15;
@@ -22,11 +41,13 @@ const VOICE_BITRATE_MAX = 40_000;
 /** A shared screen's sound may be music. */
 const SCREEN_AUDIO_BITRATE_MAX = 96_000;
 
-/** Encodings of a new sending m-line. Only a camera is simulcast. */
-export function encodingsOf(source: Source): RTCRtpEncodingParameters[] {
+/** Encodings of a sending m-line. Only a camera is simulcast. */
+export function encodingsOf(source: Source, linesOfPicture = CAMERA_LINES): RTCRtpEncodingParameters[] {
   switch (source) {
-    case 'camera':
-      return CAMERA_LAYERS.map(layer => ({ ...layer }));
+    case 'camera': {
+      const fitting = CAMERA_LAYERS.find(({ linesMin }) => linesOfPicture >= linesMin);
+      return (fitting?.layers ?? []).map(layer => ({ ...layer }));
+    }
     case 'screen':
       return [{ maxBitrate: SCREEN_BITRATE_MAX, maxFramerate: SCREEN_FRAMERATE_MAX }];
     case 'microphone':

@@ -46,6 +46,8 @@ export interface MediaConfiguration {
 
 interface Sending {
   transceiver: RTCRtpTransceiver;
+  /** How many. */
+  encodings: number;
   /** Published now, rather than kept for later. */
   live: boolean;
   muted: boolean;
@@ -98,23 +100,32 @@ export class Media extends Emitter<MediaEvents> {
     return this.#state;
   }
 
-  /** Sends a track as `source`, in place of what was sent as it. Call `negotiate` afterwards. */
-  async publish(source: Source, track: MediaStreamTrack | null, muted: boolean): Promise<void> {
-    const sending = this.#sending.get(source);
-    if (sending) {
-      sending.live = true;
-      sending.muted = muted;
-      sending.transceiver.direction = 'sendonly';
-      await sending.transceiver.sender.replaceTrack(track);
-    } else {
-      const transceiver = this.#pc.addTransceiver(track ?? kindOf(source), {
-        direction: 'sendonly',
-        sendEncodings: encodingsOf(source),
-      });
-      prefer(transceiver, kindOf(source), 'sender');
-      this.#sending.set(source, { transceiver, live: true, muted });
+  /**
+   * Sends a track as `source`, in place of what was sent as it (`null`: nothing for now, the camera is off).
+   * Call `negotiate` afterwards when it says so.
+   */
+  async publish(source: Source, track: MediaStreamTrack | null, muted: boolean): Promise<boolean> {
+    const encodings = encodingsOf(source, track?.getSettings().height);
+    const before = this.#sending.get(source);
+    if (before && (!track || before.encodings === encodings.length)) {
+      const revived = !before.live;
+      before.live = true;
+      before.muted = muted;
+      before.transceiver.direction = 'sendonly';
+      await before.transceiver.sender.replaceTrack(track);
+      await this.#applyParameters(source);
+      return revived;
     }
+    // The number of encodings is the m-line's for ever: another one takes over.
+    if (before) await this.unpublish(source);
+    const transceiver = this.#pc.addTransceiver(track ?? kindOf(source), {
+      direction: 'sendonly',
+      sendEncodings: encodings,
+    });
+    prefer(transceiver, kindOf(source), 'sender');
+    this.#sending.set(source, { transceiver, encodings: encodings.length, live: true, muted });
     await this.#applyParameters(source);
+    return true;
   }
 
   /** Stops sending a source. Call `negotiate` afterwards. */
@@ -124,11 +135,6 @@ export class Media extends Emitter<MediaEvents> {
     sending.live = false;
     sending.transceiver.direction = 'inactive';
     await sending.transceiver.sender.replaceTrack(null);
-  }
-
-  /** Sends another track from now on: a device was switched, or a camera switched off (`null`). No offer is needed. */
-  async replace(source: Source, track: MediaStreamTrack | null): Promise<void> {
-    await this.#sending.get(source)?.transceiver.sender.replaceTrack(track);
   }
 
   /** A muted source sends no packets at all. */

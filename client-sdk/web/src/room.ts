@@ -199,13 +199,9 @@ export class Room extends Emitter<RoomEvents> {
     this.#setPublished(source, { track, muted });
     const connection = this.#connection;
     if (!connection) return;
-    if (before) {
-      await connection.media.replace(source, track);
-      if (before.muted !== muted) await this.#sayMuted(source, muted);
-      return;
-    }
-    await connection.media.publish(source, track, muted);
-    await connection.media.negotiate();
+    const anew = await connection.media.publish(source, track, muted);
+    if (anew) await connection.media.negotiate();
+    else if (before?.muted !== muted) connection.say({ type: 'mute', source, muted });
   }
 
   /** Stops publishing. The track itself is the page's to stop. */
@@ -395,6 +391,9 @@ export class Room extends Emitter<RoomEvents> {
       case 'roster': {
         const change = this.#roster.apply(message, this.#freshRoster);
         this.#freshRoster = false;
+        // A path may be known before the person whose it is: only who left takes it along.
+        const left = new Set(change.left.map(person => person.id));
+        this.#paths = new Map([...this.#paths].filter(([id]) => !left.has(id)));
         this.emit('roster', change);
         break;
       }
@@ -404,7 +403,6 @@ export class Room extends Emitter<RoomEvents> {
       case 'paths': {
         const paths = new Map(this.#paths);
         for (const path of message.paths) paths.set(path.participant, path);
-        for (const id of paths.keys()) if (!this.#roster.find(id)) paths.delete(id);
         this.emit('paths', (this.#paths = paths));
         break;
       }

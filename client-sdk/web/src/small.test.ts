@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { pauseMs } from './backoff';
 import { failureOf, signalUrl } from './control';
 import { Emitter } from './emitter';
-import { preferred } from './encodings';
+import { encodingsOf, preferred } from './encodings';
 import { splitServers } from './ice-servers';
 import { StatsReader } from './stats';
 
@@ -80,6 +80,25 @@ describe('relays', () => {
 
   it('are all there for who wants nothing else', () => {
     expect(splitServers([all], 'relay')).toEqual({ first: [all], keptBack: [] });
+  });
+});
+
+describe('encodings', () => {
+  it.each([
+    [undefined, ['q', 'h', 'f']],
+    [1080, ['q', 'h', 'f']],
+    [720, ['q', 'h', 'f']],
+    [360, ['h', 'f']],
+    [180, ['f']],
+  ])('of a camera of %s lines: %j', (lines, rids) => {
+    const encodings = encodingsOf('camera', lines);
+    expect(encodings.map(each => each.rid)).toEqual(rids);
+    expect(encodings.at(-1)?.scaleResolutionDownBy).toBe(1);
+  });
+
+  it('of all else are one', () => {
+    for (const source of ['microphone', 'screen', 'screen_audio'] as const)
+      expect(encodingsOf(source)).toHaveLength(1);
   });
 });
 
