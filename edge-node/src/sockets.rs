@@ -182,7 +182,8 @@ mod tests {
         let ana: IpAddr = "192.0.2.1".parse().unwrap();
         let ana_mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         let ben: IpAddr = "192.0.2.2".parse().unwrap();
-        let table: [(fn(&mut Limits), NoSeat); 3] = [
+        type Change = fn(&mut Limits);
+        let table: [(Change, NoSeat); 3] = [
             (|l| l.sockets = 2, NoSeat::Full),
             (|l| l.sockets_per_address = 2, NoSeat::Address),
             (|l| l.sockets_before_hello = 2, NoSeat::Silent),
