@@ -85,6 +85,15 @@ impl Config {
         );
         if let StoreConfig::Etcd(etcd) = &self.store {
             anyhow::ensure!(!etcd.endpoints.is_empty(), "store.endpoints must name at least one etcd");
+            let tls = etcd.endpoints.iter().any(|url| url.starts_with("https:"));
+            anyhow::ensure!(
+                !tls || etcd.ca_file.is_some(),
+                "an https etcd needs store.ca_file, the authority it is proved by"
+            );
+            anyhow::ensure!(
+                etcd.certificate_file.is_some() == etcd.key_file.is_some(),
+                "store.certificate_file and store.key_file go together"
+            );
         }
         Ok(())
     }
@@ -102,7 +111,7 @@ pub enum StoreConfig {
 }
 
 /// How to reach etcd.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdConfig {
     /// Base URLs, such as `http://127.0.0.1:2379`.
@@ -125,6 +134,20 @@ pub struct EtcdConfig {
     /// Own key, PEM.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
+}
+
+impl Default for EtcdConfig {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            prefix: defaults::prefix(),
+            user: None,
+            password: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+        }
+    }
 }
 
 /// A certificate authority given by file.

@@ -20,6 +20,9 @@ struct Mesh {
     http: reqwest::Client,
 }
 
+/// Method, path, bearer, body, and the status and word wanted.
+type Refused<'a> = (&'a str, &'a str, &'a str, Option<Value>, u16, &'a str);
+
 /// An answer, read.
 struct Answer {
     status: StatusCode,
@@ -139,7 +142,7 @@ async fn from_a_token_to_a_place_to_a_room_and_out_again() {
     assert_eq!(mesh.attach("physics", "eu-1").await, second, "again changes nothing");
 
     let lease = mesh.report("us-1", &[("physics", 7)]).await;
-    assert_eq!(lease.rooms, [second.clone()]);
+    assert_eq!(lease.rooms, std::slice::from_ref(&second));
     let room: RoomInfo = mesh.ask("GET", "/v1/rooms/physics", "", None).await.ok();
     assert_eq!((room.participants, room.nodes.len(), room.home.as_str()), (7, 2, "us-1"));
     let told: Explanation = mesh.ask("GET", "/v1/rooms/physics/explain", "", None).await.ok();
@@ -210,7 +213,7 @@ async fn every_refusal_has_its_status_and_word() {
     let j = || Some(json!({}));
     let long = "x".repeat(129);
     let regions: BTreeMap<String, f64> = (0..300).map(|i| (format!("r{i}"), 1.0)).collect();
-    let cases: Vec<(&str, &str, &str, Option<Value>, u16, &str)> = vec![
+    let cases: Vec<Refused<'_>> = vec![
         ("POST", "/v1/tokens", "", t(json!({})), 401, "unauthorized"),
         ("POST", "/v1/tokens", NODE_SECRET, t(json!({})), 401, "unauthorized"),
         ("POST", "/v1/tokens", API_SECRET, None, 415, "not_json"),
@@ -461,6 +464,10 @@ fn a_configuration_says_what_is_wrong_with_it() {
         ("node_secret = \"0123456789abcdef\"\nlease = \"1 s\"", "lease must be"),
         ("node_secret = \"0123456789abcdef\"\nrate_burst = 0", "must not be 0"),
         ("node_secret = \"0123456789abcdef\"\n[store]\nkind = \"etcd\"\nendpoints = []", "at least one etcd"),
+        (
+            "node_secret = \"0123456789abcdef\"\n[store]\nkind = \"etcd\"\nendpoints = [\"https://e:2379\"]",
+            "an https etcd needs store.ca_file",
+        ),
     ] {
         let error = parse(change).unwrap().check().unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");

@@ -106,11 +106,11 @@ async fn nodes_that_attach_at_once_through_different_control_planes_all_get_in()
     let etcd = EtcdProcess::start().await;
     let (one, two) = tokio::join!(Plane::start(&etcd), Plane::start(&etcd));
     for i in 0..NODES {
-        let plane = if i % 2 == 0 { &one } else { &two };
+        let plane = [&one, &two][i % 2];
         plane.report(&format!("eu-{i}"), &[]).await;
     }
     let attach = |i: usize| {
-        let plane = if i % 2 == 0 { &one } else { &two };
+        let plane = [&one, &two][i % 2];
         async move { plane.attach("r", &format!("eu-{i}")).await.unwrap() }
     };
     let maps = futures_util::future::join_all((0..NODES).map(attach)).await;
@@ -163,7 +163,7 @@ async fn with_etcd_away_joins_go_on_and_the_maps_heal_when_it_is_back() {
     assert!(plane.text("/metrics").await.1.contains("lyceum_control_store_up 0"));
     // Reports are heard, and answered with keys and the last maps; a room that is there already is joined, a new one too.
     let lease = plane.report("eu-1", &["r", "new"]).await;
-    assert_eq!(lease.rooms, [before.clone()]);
+    assert_eq!(lease.rooms, std::slice::from_ref(&before));
     assert!(!lease.token_keys.is_empty());
     assert_eq!(plane.join("r").await.unwrap().edge.node.as_str(), "eu-1");
     assert_eq!(plane.join("new").await.unwrap().edge.node.as_str(), "eu-1");

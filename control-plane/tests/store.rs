@@ -58,6 +58,16 @@ async fn etcd_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn etcd_keeps_the_contract_over_tls_and_lets_no_stranger_in() {
+    let etcd = EtcdProcess::start_tls().await;
+    let mut stranger = etcd.config("case-1/");
+    (stranger.certificate_file, stranger.key_file) = (None, None);
+    let refused = Etcd::connect(&stranger).await.unwrap().list("").await;
+    assert!(refused.is_err(), "without a certificate");
+    keeps_the_contract(&mut InEtcd(etcd, 0)).await;
+}
+
+#[tokio::test]
 async fn a_store_that_went_away_says_so_and_is_used_again_when_it_is_back() {
     let mut etcd = EtcdProcess::start().await;
     let store = Etcd::connect(&etcd.config("a/")).await.unwrap();

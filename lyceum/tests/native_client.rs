@@ -314,6 +314,31 @@ async fn a_whip_publisher_is_seen_by_a_whep_player_and_by_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bots_and_the_native_client_see_each_other() {
+    let mesh = Mesh::start();
+    let (picture, sound) = lesson();
+    let ana = mesh.join("r", "Ana", "eu").await;
+    ana.room.publish(Source::Camera, picture, true).await.unwrap();
+    ana.room.publish(Source::Microphone, sound, true).await.unwrap();
+    let media = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bots-{}", std::process::id()));
+    let load = ["load", "--room", "r", "--publishers", "1", "--viewers", "3", "--region", "eu=2,us=2", "--seconds", "10"];
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_lyceum"));
+    command.args(load).args(["--url", &mesh.url, "--media"]).arg(&media).env("LYCEUM_LOG", "warn");
+    let bots = command.output().await.unwrap();
+    let told = String::from_utf8_lossy(&bots.stdout);
+    assert!(bots.status.success(), "somebody could not join or saw nothing:\n{told}");
+    let publishers: BTreeSet<ParticipantId> = {
+        let frames = ana.frames.lock().unwrap();
+        let bots = frames.iter().filter(|frame| frame.key_frame).filter_map(|frame| frame.track.clone());
+        bots.filter(|track| track.source == Source::Camera).map(|track| track.participant).collect()
+    };
+    assert_eq!(publishers.len(), 1, "one bot shows its camera");
+    let bot = publishers.first().unwrap();
+    assert!(ana.frames_of(bot, Source::Camera).0 >= 100, "{:?}", ana.frames_of(bot, Source::Camera));
+    assert!(ana.frames_of(bot, Source::Microphone).0 >= 100, "{:?}", ana.frames_of(bot, Source::Microphone));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_go_through_turn_where_nothing_else_passes() {
     let mesh = Mesh::start();
     let (picture, _) = lesson();

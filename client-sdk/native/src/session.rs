@@ -310,7 +310,7 @@ impl Session {
                         learned.roster.remove(id);
                     }
                     learned.roster.extend(present.iter().map(|person| (person.id.clone(), person.clone())));
-                    let publishers = learned.roster.keys().map(|id| (csrc(id), id.clone())).collect();
+                    let publishers = learned.roster.keys().map(|id| (id.csrc(), id.clone())).collect();
                     self.shared.looked().publishers = publishers;
                 }
                 self.emit(Event::Roster { present, gone, total });
@@ -536,24 +536,5 @@ impl Change {
             }
             Self::First | Self::Restart => {}
         }
-    }
-}
-
-/// What stands for a publisher in RTP packets: FNV-1a of its id, low 32 bits.
-fn csrc(id: &ParticipantId) -> u32 {
-    let hash = id
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    hash as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_csrc_of_a_publisher_is_the_low_half_of_fnv1a() {
-        assert_eq!(csrc(&ParticipantId::parse("a").unwrap()), 0x8601_ec8c);
     }
 }

@@ -16,15 +16,28 @@ pub(crate) struct EtcdProcess {
     folder: PathBuf,
     client_port: u16,
     peer_port: u16,
+    /// Clients prove themselves, and etcd to them, by certificates in the folder.
+    tls: bool,
 }
 
 impl EtcdProcess {
     pub(crate) async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    pub(crate) async fn start_tls() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(tls: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("etcd-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut etcd = Self { child: None, folder, client_port: free_port(), peer_port: free_port() };
+        if tls {
+            certificates(&folder);
+        }
+        let mut etcd = Self { child: None, folder, client_port: free_port(), peer_port: free_port(), tls };
         etcd.resume().await;
         etcd
     }
@@ -49,6 +62,18 @@ impl EtcdProcess {
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             // A quick leader: this machine's only member has nobody to wait for.
             .args(["--heartbeat-interval", "50", "--election-timeout", "250"])
+            .args(
+                self.tls
+                    .then(|| {
+                        let file = |name: &str| self.folder.join(name).display().to_string();
+                        let (ca, certificate, key) = (file("ca.pem"), file("etcd.pem"), file("etcd.key"));
+                        format!(
+                            "--client-cert-auth=true --trusted-ca-file={ca} --cert-file={certificate} --key-file={key}"
+                        )
+                    })
+                    .iter()
+                    .flat_map(|options| options.split(' ')),
+            )
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -71,11 +96,19 @@ impl EtcdProcess {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        format!("{}://127.0.0.1:{}", if self.tls { "https" } else { "http" }, self.client_port)
     }
 
     pub(crate) fn config(&self, prefix: &str) -> EtcdConfig {
-        EtcdConfig { endpoints: vec![self.url()], prefix: prefix.into(), ..EtcdConfig::default() }
+        let file = |name: &str| self.tls.then(|| self.folder.join(name));
+        EtcdConfig {
+            endpoints: vec![self.url()],
+            prefix: prefix.into(),
+            ca_file: file("ca.pem"),
+            certificate_file: file("client.pem"),
+            key_file: file("client.key"),
+            ..EtcdConfig::default()
+        }
     }
 }
 
@@ -83,6 +116,26 @@ impl Drop for EtcdProcess {
     fn drop(&mut self) {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// An authority, and a certificate for etcd and for a client of it.
+fn certificates(folder: &std::path::Path) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let key = KeyPair::generate().unwrap();
+    write("ca.pem", params.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(params, key);
+    for name in ["etcd", "client"] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
+        write(&format!("{name}.key"), key.serialize_pem());
     }
 }
 
