@@ -164,7 +164,6 @@ impl Engine {
             username: server.username.clone().unwrap_or_default(),
             credential: server.credential.clone().unwrap_or_default(),
         });
-        // An ICE-lite edge has public addresses: TURN is for networks that let nothing else through.
         let policy = if plan.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let configuration = RTCConfigurationBuilder::new()
             .with_ice_servers(servers.collect())

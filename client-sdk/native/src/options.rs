@@ -22,7 +22,8 @@ pub struct ConnectOptions {
     pub slots: Slots,
     /// Local addresses for media. Without any, the one that leads to the edge.
     pub bind: Vec<SocketAddr>,
-    /// Media only through the edge's TURN server.
+    /// Media only through the edge's TURN server, for networks that let nothing else through. Otherwise only directly: when
+    /// [`crate::Room::media_connected`] fails, join again with this.
     pub relay_only: bool,
     /// Gets every frame received. Called on the task that receives it: hand it on, do not work in it.
     pub on_frame: Option<OnFrame>,

@@ -108,7 +108,9 @@ pub(crate) async fn start(
     let mut socket = Socket::open(&placement.edge.url).await?;
     let welcome = hello(&mut socket, &token, None).await?;
     let plan = EnginePlan {
-        ice_servers: &placement.ice_servers,
+        // The edge's TURN server has the address of its media: an engine that allocates there takes answers to its direct
+        // checks for TURN's and never finds the direct way.
+        ice_servers: if options.relay_only { &placement.ice_servers } else { &[] },
         bind,
         relay_only: options.relay_only,
         slots: options.slots,
