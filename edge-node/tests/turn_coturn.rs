@@ -27,8 +27,7 @@ impl House {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let settings = lyceum_control::Config { open: true, ..lyceum_control::Config::new(SECRET) };
         let control = lyceum_control::serve_on(settings, listener, |router| router).await.unwrap();
-        let mut config = Config::default();
-        config.region = "eu".to_owned();
+        let mut config = Config { region: "eu".to_owned(), ..Config::default() };
         config.http.listen = "127.0.0.1:0".parse().unwrap();
         config.control.url = control.url();
         config.control.node_secret = SECRET.to_owned();
