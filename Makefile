@@ -46,6 +46,7 @@ test-web: node_modules/.package-lock.json ## the web SDK's and the page's unit t
 test-browser: page ## real Chromium against a real mesh
 	@scripts/need.sh test
 	cargo build --locked -p lyceum
+	cargo build --locked -p lyceum-client --example room
 	LYCEUM_BIN=$(abspath $(CARGO_TARGET_DIR))/debug/lyceum npm run --silent test:browser
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (5)

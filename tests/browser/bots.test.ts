@@ -61,4 +61,22 @@ describe('a browser and bots in one room', () => {
     expect(outcome.frames).toBeGreaterThan(60);
     expect(outcome.audio_packets).toBeGreaterThan(100);
   });
+
+  it('a native client, a bot and the browser all see each other: three engines', async () => {
+    const bots = mesh.load(
+      ...['--room', 'mixed', '--publishers', '1', '--viewers', '0', '--slots', '2'],
+      ...['--region', 'us', '--seconds', '16'],
+    );
+    await eventually(async () => (await ana.stats('publisher 0')).framesDecoded).toBeGreaterThan(5);
+    const native = mesh.native('--room', 'mixed', '--name', 'Native', '--region', 'us', '--seconds', '10');
+    await eventually(async () => (await ana.stats('Native')).framesDecoded).toBeGreaterThan(20);
+    const frames = new Map<string, number>();
+    for (const [, slot, count] of (await native).matchAll(/slot (\S+): (\d+) frames/g))
+      frames.set(slot ?? '', Number(count));
+    const seen = [...frames.values()].filter(count => count > 20);
+    expect(seen.length, `slots with pictures of ${JSON.stringify([...frames])}`).toBe(2);
+    const outcome = await bots;
+    fine(outcome);
+    expect(outcome.frames).toBeGreaterThan(60);
+  });
 });

@@ -1,9 +1,13 @@
 /** A whole mesh on free loopback ports: control plane, two regions, page. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** What bots play, made by ffmpeg once. */
+const MEDIA = join(tmpdir(), 'lyceum-browser-test-media');
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 
@@ -70,16 +74,17 @@ export class Mesh {
 
   /** Runs `lyceum load` against this mesh and gives back what came of it. */
   async load(...args: string[]): Promise<LoadOutcome> {
-    const child = spawn(binary(), ['load', '--url', this.url, '--json', ...args], {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const text = { out: '', error: '' };
-    child.stdout.setEncoding('utf8').on('data', (part: string) => (text.out += part));
-    child.stderr.setEncoding('utf8').on('data', (part: string) => (text.error += part));
-    await new Promise(resolve => child.once('close', resolve));
+    const text = await run(binary(), ['load', '--url', this.url, '--media', MEDIA, '--json', ...args]);
     if (!text.out.startsWith('{')) throw new Error(`lyceum load said no outcome:\n${text.error}`);
     return JSON.parse(text.out) as LoadOutcome;
+  }
+
+  /** Joins with the native SDK's example, playing what the bots play; gives back what it printed. */
+  async native(...args: string[]): Promise<string> {
+    const media = ['--camera', `${MEDIA}/camera-320x180.ivf`, '--microphone', `${MEDIA}/voice.ogg`];
+    const example = join(dirname(binary()), 'examples', 'room');
+    const text = await run(example, ['--url', this.url, ...media, ...args]);
+    return text.out;
   }
 
   async token(room: string): Promise<string> {
@@ -90,6 +95,15 @@ export class Mesh {
     });
     return ((await response.json()) as { token: string }).token;
   }
+}
+
+async function run(program: string, args: string[]): Promise<{ out: string; error: string }> {
+  const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const text = { out: '', error: '' };
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (text.out += part));
+  child.stderr.setEncoding('utf8').on('data', (part: string) => (text.error += part));
+  await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
+  return text;
 }
 
 /** `LYCEUM_BIN`, or what was built last in the usual places. */
