@@ -321,7 +321,8 @@ async fn bots_and_the_native_client_see_each_other() {
     ana.room.publish(Source::Camera, picture, true).await.unwrap();
     ana.room.publish(Source::Microphone, sound, true).await.unwrap();
     let media = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bots-{}", std::process::id()));
-    let load = ["load", "--room", "r", "--publishers", "1", "--viewers", "3", "--region", "eu=2,us=2", "--seconds", "10"];
+    let load =
+        ["load", "--room", "r", "--publishers", "1", "--viewers", "3", "--region", "eu=2,us=2", "--seconds", "10"];
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_lyceum"));
     command.args(load).args(["--url", &mesh.url, "--media"]).arg(&media).env("LYCEUM_LOG", "warn");
     let bots = command.output().await.unwrap();
