@@ -185,7 +185,7 @@ impl Mesh {
             token: format!("token-{index}"),
             plan,
             local: udp,
-            seed: self.random.next(),
+            seed: self.random.draw(),
             origin: index as u64,
             zero: self.zero,
         };
@@ -383,7 +383,7 @@ impl Mesh {
                     nbf: 0,
                     exp: u64::MAX,
                 };
-                let secret = Secret(format!("secret-{bot}-{}", self.random.next()));
+                let secret = Secret(format!("secret-{bot}-{}", self.random.draw()));
                 let seed = Seed(self.random.bytes());
                 let entry = Box::new(Entry { secret, participant: seat.participant.clone(), claims, seed });
                 Command::Open { socket, entry }
