@@ -91,7 +91,7 @@ impl Task {
         bot.socket_opened();
 
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
-        let mut leaving: Option<Instant> = None;
+        let mut leaving = false;
         loop {
             while let Some(output) = bot.poll() {
                 match output {
@@ -106,13 +106,13 @@ impl Task {
             harvest.latencies_us.extend(bot.take_latencies_us());
             bot.take_messages();
             let now = Instant::now();
-            if leaving.is_some_and(|since| now.duration_since(since) > GOODBYE) || bot.stage() == Stage::Over {
+            if bot.stage() == Stage::Over {
                 break;
             }
             let deadline = bot.deadline().unwrap_or(now + IDLE);
             tokio::select! {
                 biased;
-                _ = self.stop.changed(), if leaving.is_none() => leaving = Some(Instant::now()),
+                _ = self.stop.changed() => leaving = true,
                 received = udp.recv_from(&mut buffer) => {
                     let (len, from) = received.context("the UDP socket failed")?;
                     bot.datagram(from, &mut buffer[..len], Instant::now());
@@ -139,7 +139,7 @@ impl Task {
                 }
                 bot.tick(now);
             }
-            if leaving.is_some() && bot.stage() != Stage::Over {
+            if leaving && bot.stage() != Stage::Over {
                 harvest.take(&bot, begun, born);
                 bot.leave(now);
                 while let Some(Output::Say(message)) = bot.poll() {

@@ -7,7 +7,7 @@ use crate::place::Door;
 use crate::plan::Plan;
 use anyhow::{Context, Result, anyhow};
 use lyceum_session::Config as SessionConfig;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -94,5 +94,5 @@ fn cpu_seconds() -> Option<f64> {
     let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
     let ticks: f64 = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
     // USER_HZ is 100 on every Linux there is.
-    Some(Duration::from_secs_f64(ticks / 100.0).as_secs_f64())
+    Some(ticks / 100.0)
 }
