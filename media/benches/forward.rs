@@ -153,6 +153,7 @@ impl Bench {
             self.room.forward(&packet, &mut self.downlinks, &mut |_, _| {}, self.now);
             self.seq += 1;
         }
+        self.room.deliver(&mut self.downlinks, self.now);
         let sent = &mut self.sent;
         self.downlinks.flush(|transmit| {
             *sent += transmit.bytes.len().div_ceil(transmit.segment_size) as u64;

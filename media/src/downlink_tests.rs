@@ -3,6 +3,7 @@
 use super::*;
 use crate::packet::{Flags, TrackId};
 use crate::seq::SeqNo;
+use crate::sink::Begin;
 use crate::srtp::{Inbound, Profile};
 use lyceum_wire::link::Layer;
 use lyceum_wire::rtcp;
@@ -43,7 +44,13 @@ fn voice(seq: u64, now: Instant, payload: &[u8]) -> Packet<'_> {
 fn offer(downlinks: &mut Downlinks, id: DownlinkId, slot: u16, seq: u64, now: Instant) -> Result<bool, Drop> {
     let packet = voice(seq, now, b"hello");
     let meaning = Meaning::of(Codec::Opus, &packet).unwrap();
-    downlinks.offer(id, SlotIndex(slot), &packet, &meaning, Begin::Live { at: now }, now)
+    let mut drops = Drops::default();
+    let offers = [Offer { packet, meaning, begin: Begin::Live { at: now } }];
+    let taken = downlinks.offer(id, SlotIndex(slot), &offers, 1, &mut drops, now);
+    match drops.iter().find(|(_, count)| *count != 0) {
+        Some((reason, _)) => Err(reason),
+        None => Ok(taken.began != 0),
+    }
 }
 
 fn assign(downlinks: &mut Downlinks, id: DownlinkId, slot: u16) {

@@ -291,6 +291,7 @@ proptest::proptest! {
                 Act::Pass { ms } => {
                     now += Duration::from_millis(ms);
                     room.handle_timeout(&mut downlinks, now);
+                    room.deliver(&mut downlinks, now);
                     downlinks.handle_timeout(now);
                 }
                 Act::Enter { .. } => {}

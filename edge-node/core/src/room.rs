@@ -221,6 +221,9 @@ impl Shard {
 
     /// Does what the hop wants done, until it wants nothing more.
     pub(crate) fn settle_room(&mut self, place: u32, now: Instant) {
+        if let Some(room) = self.rooms.get_mut(place) {
+            room.hop.deliver(&mut self.downlinks, now);
+        }
         while let Some(output) = self.rooms.get_mut(place).and_then(|room| room.hop.poll()) {
             match output {
                 Output::Message { node, message } => self.events.push_back(Event::LinkSend { node, message }),

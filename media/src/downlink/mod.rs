@@ -9,10 +9,10 @@ mod report;
 mod slot;
 mod template;
 
-use crate::drop::Drop;
+use crate::drop::{Drop, Drops};
 use crate::feedback::report::NtpClock;
 use crate::packet::{Codec, Packet, Ssrc};
-use crate::sink::{Begin, Origin};
+use crate::sink::{Offer, Origin};
 use crate::srtp::{Keys, Outbound, SrtpError};
 use crate::track::Meaning;
 use lyceum_wire::ext;
@@ -119,6 +119,15 @@ pub struct Sent {
     pub nacked: u64,
     /// PLI and FIR received.
     pub key_frame_requests: u64,
+}
+
+/// What became of the packets offered to a slot, by spatial layer, a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Its stream began anew with one of these.
+    pub(crate) began: u8,
+    /// It waits for a key frame of these.
+    pub(crate) awaits: u8,
 }
 
 /// All sending sides of one shard.
@@ -333,35 +342,60 @@ impl Downlinks {
         }
     }
 
-    /// One packet for one slot: the hot path. Says whether the slot's stream began anew with it.
+    /// Packets of one track for one slot, in order: the hot path. `layers`: of these the slot takes any, a bit each.
     #[inline]
     pub(crate) fn offer(
         &mut self,
         id: DownlinkId,
         slot: SlotIndex,
-        packet: &Packet<'_>,
-        meaning: &Meaning,
-        begin: Begin,
+        offers: &[Offer<'_>],
+        layers: u8,
+        drops: &mut Drops,
         now: Instant,
-    ) -> Result<bool, Drop> {
+    ) -> Taken {
+        let mut taken = Taken::default();
         let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation());
-        let downlink = entry.and_then(|e| e.downlink.as_deref_mut()).ok_or(Drop::SubscriberGone)?;
-        let outbound = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()).ok_or(Drop::NotConnected)?;
-        let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
+        let Some(downlink) = entry.and_then(|e| e.downlink.as_deref_mut()) else {
+            drops.add(Drop::SubscriberGone, offers.len() as u64);
+            return taken;
+        };
+        let Some(outbound) = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()) else {
+            drops.add(Drop::NotConnected, offers.len() as u64);
+            return taken;
+        };
+        let Some(slot) = downlink.slots.get_mut(usize::from(slot.0)) else {
+            drops.add(Drop::SubscriberGone, offers.len() as u64);
+            return taken;
+        };
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
         let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
         let before = outbox.bytes().len();
-        let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
-        let began = slot.take(packet, meaning, begin, wire, now)?;
-        downlink.sent.packets += 1;
-        downlink.sent.bytes += (downlink.outbox.as_mut().map_or(0, |o| o.bytes().len()) - before) as u64;
-        if downlink.report_due.is_none() {
+        for offer in offers {
+            let bit = 1u8 << (offer.packet.layer.spatial & 7);
+            if layers & bit == 0 {
+                drops.count(Drop::OtherLayer);
+                continue;
+            }
+            let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
+            match slot.take(offer, wire, now) {
+                Ok(began) => {
+                    taken.began |= if began { bit } else { 0 };
+                    downlink.sent.packets += 1;
+                }
+                Err(reason) => {
+                    taken.awaits |= if reason == Drop::AwaitingKeyframe { bit } else { 0 };
+                    drops.count(reason);
+                }
+            }
+        }
+        downlink.sent.bytes += (outbox.bytes().len() - before) as u64;
+        if downlink.report_due.is_none() && outbox.bytes().len() != before {
             // The first report comes soon, so that sound and picture agree from the start.
             let due = now + report::FIRST_AFTER;
             downlink.report_due = Some(due);
             self.reports.insert((due, id));
         }
-        Ok(began)
+        taken
     }
 
     /// A slot.

@@ -7,7 +7,7 @@ use crate::drop::Drop;
 use crate::feedback::rtx::Repairs;
 use crate::packet::{Codec, Packet, TrackId};
 use crate::sink::select::{Select, Step};
-use crate::sink::{Begin, Placed, Stream};
+use crate::sink::{Begin, Offer, Placed, Stream};
 use crate::srtp::Outbound;
 use crate::track::Meaning;
 use lyceum_wire::ext::{self, AudioLevel};
@@ -100,14 +100,8 @@ impl Slot {
 
     /// Selects, names and seals one packet. Says whether a segment began.
     #[inline]
-    pub(super) fn take(
-        &mut self,
-        packet: &Packet<'_>,
-        meaning: &Meaning,
-        begin: Begin,
-        wire: Wire<'_>,
-        now: Instant,
-    ) -> Result<bool, Drop> {
+    pub(super) fn take(&mut self, offer: &Offer<'_>, wire: Wire<'_>, now: Instant) -> Result<bool, Drop> {
+        let Offer { packet, meaning, begin } = offer;
         let codec = self.codec.ok_or(Drop::CodecNotNegotiated)?;
         if self.select.current() == Some(packet.layer.spatial) && self.stream.jumps(packet) {
             self.select.restart();
@@ -126,10 +120,10 @@ impl Slot {
         };
         let begins = step == Step::Begin;
         if begins {
-            self.stream.begin(packet, meaning, begin, codec.clock_hz, now);
+            self.stream.begin(packet, meaning, *begin, codec.clock_hz, now);
         }
         let at = match begin {
-            Begin::Live { at } => Some(at),
+            Begin::Live { at } => Some(*at),
             Begin::Replay { .. } => None,
         };
         let placed = self.stream.place(packet, meaning, at, now)?;

@@ -1,14 +1,16 @@
 //! Which track is in which slot of whom, and which layer of it.
 
-use super::state::{Sink, Track};
+use super::state::{PENDING_MAX, Sink, Track};
 use super::{Assigned, Event, Room, find_mut};
 use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
-use crate::drop::Drop;
+use crate::drop::Drops;
 use crate::packet::{Codec, TrackId};
-use crate::sink::Begin;
+use crate::seq::SeqNo;
 use crate::sink::select::{TileSize, choose};
+use crate::sink::{Begin, Offer};
 use crate::slot;
 use crate::track::Meaning;
+use arrayvec::ArrayVec;
 use lyceum_wire::id::{Kind, ParticipantId, Source};
 use lyceum_wire::signal::{SlotKind, Tile};
 use std::time::Instant;
@@ -188,7 +190,7 @@ impl Room {
         let Some(track) = find_mut(&mut self.tracks, id) else { return };
         for at in 0..track.sinks.len() {
             if track.sinks[at].downlink == downlink
-                && let Some(spatial) = aim(track, at, downlinks, now)
+                && let Some(spatial) = aim(track, at, downlinks, &mut self.drops, now)
             {
                 track.wish(spatial, &mut self.events, now);
             }
@@ -201,7 +203,7 @@ impl Room {
         let Some(track) = find_mut(&mut self.tracks, id) else { return };
         (track.seen_usable, track.seen_flowing) = (track.usable(now), track.flowing(now));
         for at in 0..track.sinks.len() {
-            if let Some(spatial) = aim(track, at, downlinks, now) {
+            if let Some(spatial) = aim(track, at, downlinks, &mut self.drops, now) {
                 track.wish(spatial, &mut self.events, now);
             }
         }
@@ -230,7 +232,7 @@ impl Room {
         let Some(track) = find_mut(&mut self.tracks, id) else { return };
         let mut wish = awaits && track.taps.iter().any(|tap| !tap.begun && tap.layer.spatial == spatial);
         for at in 0..track.sinks.len() {
-            if let Some(waiting) = aim(track, at, downlinks, now) {
+            if let Some(waiting) = aim(track, at, downlinks, &mut self.drops, now) {
                 wish |= waiting == spatial;
             }
         }
@@ -291,7 +293,7 @@ impl Room {
 }
 
 /// Chooses the layer of one slot, and begins it from the cache where that is possible. Returns a layer whose key frame it needs.
-fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) -> Option<u8> {
+fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drops, now: Instant) -> Option<u8> {
     let (usable, flowing) = (track.usable(now), track.flowing(now));
     let sink = &mut track.sinks[at];
     let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
@@ -313,7 +315,7 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     let awaits = slot.select.awaits();
     let mut waiting = awaits;
     if let (Some(spatial), true, Codec::Vp8) = (awaits, fresh, track.codec)
-        && replay(track, at, spatial, downlinks, now)
+        && replay(track, at, spatial, downlinks, drops, now)
     {
         waiting = None;
     }
@@ -326,25 +328,29 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
 }
 
 /// Sends a joiner what the cache has from the newest key frame on. Says whether it began.
-fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now: Instant) -> bool {
+fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drops: &mut Drops, now: Instant) -> bool {
     let Some(layer) = track.layers.get(usize::from(spatial)) else { return false };
     let Some(range) = layer.cache.replay(now) else { return false };
     let sink = &track.sinks[at];
     let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, spatial, seq));
     let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
     let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
+    let mut offers = range.filter_map(|seq| {
+        let packet = layer.cache.packet(track.id, spatial, SeqNo(seq))?;
+        Some(Offer { packet, meaning: Meaning::of(track.codec, &packet)?, begin })
+    });
     let mut began = false;
-    for seq in range {
-        let Some(packet) = layer.cache.packet(track.id, spatial, crate::seq::SeqNo(seq)) else { continue };
-        let Some(meaning) = Meaning::of(track.codec, &packet) else { continue };
-        match downlinks.offer(sink.downlink, sink.slot, &packet, &meaning, begin, now) {
-            Ok(fresh) => began |= fresh,
+    loop {
+        let some: ArrayVec<Offer<'_>, PENDING_MAX> = offers.by_ref().take(PENDING_MAX).collect();
+        if some.is_empty() {
+            return began;
+        }
+        began |= downlinks.offer(sink.downlink, sink.slot, &some, 1 << (spatial & 7), drops, now).began != 0;
+        if !began {
             // Not connected yet: another packet will try again.
-            Err(Drop::NotConnected) => return false,
-            Err(_) => {}
+            return false;
         }
     }
-    began
 }
 
 /// Another content of a slot.

@@ -3,9 +3,10 @@
 //! ```text
 //!   publish, update ─▶ tracks ─┬─ layers: cache · observe · wish · demand ─▶ events: Demand, KeyFrame, Layers
 //!   enter, view ─────▶ members │
-//!   speakers ────────▶ slots ──┴─ sinks, taps        ◀── forward(packet): the only hot door
+//!   speakers ────────▶ slots ──┴─ sinks, taps        ◀── forward(packet) … deliver(): the only hot doors
 //! ```
 
+mod deliver;
 mod members;
 mod repair;
 mod state;
@@ -14,7 +15,6 @@ use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
 use crate::drop::{Drop, Drops};
 use crate::packet::{Packet, TrackId};
 use crate::seq::SeqNo;
-use crate::sink::Begin;
 use crate::speaker::Speakers;
 use crate::track::Meaning;
 use crate::uplink::SenderClock;
@@ -22,7 +22,7 @@ use lyceum_wire::id::{Kind, ParticipantId, Source, TrackName};
 use lyceum_wire::link::{Layer, LayerInfo, TrackInfo};
 use lyceum_wire::signal::Tile;
 use members::Member;
-use state::{Tap, Track};
+use state::{Pending, Tap, Track};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,8 @@ pub struct Room {
     order: Vec<TrackId>,
     members: BTreeMap<DownlinkId, Member>,
     taps: BTreeMap<TapId, TrackId>,
+    /// Tracks with packets that were not yet offered to their slots.
+    waiting: Vec<TrackId>,
     speakers: Speakers,
     events: VecDeque<Event>,
     next_tick: Instant,
@@ -139,6 +141,7 @@ impl Room {
             order: Vec::new(),
             members: BTreeMap::new(),
             taps: BTreeMap::new(),
+            waiting: Vec::new(),
             speakers: Speakers::default(),
             events: VecDeque::new(),
             next_tick: now + TICK,
@@ -306,7 +309,7 @@ impl Room {
         Some(packet)
     }
 
-    /// The hot door: one packet of a track to everybody who wants it.
+    /// The hot door: one packet of a track, to taps at once, to slots at the next [`Self::deliver`].
     pub fn forward(
         &mut self,
         packet: &Packet<'_>,
@@ -345,22 +348,7 @@ impl Room {
             self.layer_changed(packet.track, resized, downlinks, now);
         }
         let Some(track) = find_mut(&mut self.tracks, packet.track) else { return };
-        let (mut other_layer, mut awaits, mut began) = (0, false, false);
-        for sink in &mut track.sinks {
-            if sink.mask & bit == 0 {
-                other_layer += 1;
-                continue;
-            }
-            match downlinks.offer(sink.downlink, sink.slot, packet, &meaning, Begin::Live { at }, now) {
-                Ok(fresh) => began |= fresh,
-                Err(Drop::AwaitingKeyframe) => {
-                    awaits = true;
-                    self.drops.count(Drop::AwaitingKeyframe);
-                }
-                Err(reason) => self.drops.count(reason),
-            }
-        }
-        self.drops.add(Drop::OtherLayer, other_layer);
+        let mut awaits = false;
         for tap in &mut track.taps {
             match tap.wants(packet, &meaning) {
                 Ok(()) => taps(tap.id, packet),
@@ -370,10 +358,10 @@ impl Room {
                 }
             }
         }
-        let layer = &track.layers[usize::from(spatial)];
-        if began || (awaits && (!layer.wish.pending() || layer.cache.replay(now).is_some())) {
+        if awaits && track.layers[usize::from(spatial)].stalls(now) {
             self.streams_changed(packet.track, spatial, awaits, downlinks, now);
         }
+        self.wait(packet.track, Pending { spatial, seq: packet.seq, at }, downlinks, now);
     }
 
     /// A subscriber's plain RTCP compound: repairs, key-frame wishes, reports.

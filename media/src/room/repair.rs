@@ -18,6 +18,8 @@ impl Room {
             downlinks.take_report(id, &packet, now);
             match packet {
                 rtcp::Packet::Nack { media, lost, .. } => {
+                    // What it asks for may be on its way to it already.
+                    self.deliver(downlinks, now);
                     let Some(slot) = downlinks.slot_of(id, media) else { continue };
                     for number in lost {
                         if budget == 0 {

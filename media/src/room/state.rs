@@ -3,6 +3,7 @@
 use super::{Event, Origin, TapId};
 use crate::downlink::{DownlinkId, SlotIndex};
 use crate::packet::{Codec, Packet, TrackId};
+use crate::seq::SeqNo;
 use crate::sink::select::TEMPORAL_ALL;
 use crate::track::Meaning;
 use crate::track::cache::Cache;
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Layers of one track: what three bits of a layer mask's users can name.
 pub(super) const LAYERS_MAX: usize = 8;
+/// Packets of one track offered to its sinks together: a picture at 2 Mbit/s four times over, and few enough that they are still in
+/// the processor's nearest cache when the last viewer gets them.
+pub(super) const PENDING_MAX: usize = 32;
 /// A layer that nobody wants any more stays demanded for this long: people click back and forth.
 pub(super) const DEMAND_HOLD: Duration = Duration::from_millis(2_000);
 
@@ -28,6 +32,8 @@ pub(super) struct Track {
     pub(super) layers: Vec<LayerState>,
     pub(super) sinks: Vec<Sink>,
     pub(super) taps: Vec<Tap>,
+    /// In the cache, not yet offered to the sinks.
+    pub(super) pending: Vec<Pending>,
     /// Which layers could be chosen at the last look, a bit each …
     pub(super) seen_usable: u8,
     /// … and which flowed.
@@ -55,6 +61,15 @@ pub(super) struct Sink {
     /// Layers it needs, the one it would like best included.
     pub(super) needs: u8,
     pub(super) tile: crate::sink::select::TileSize,
+}
+
+/// A packet that came in this turn and lies in the cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) spatial: u8,
+    pub(super) seq: SeqNo,
+    /// The moment its picture or sound is from.
+    pub(super) at: Instant,
 }
 
 /// A link's or recorder's subscription.
@@ -87,6 +102,7 @@ impl Track {
             layers: Vec::new(),
             sinks: Vec::new(),
             taps: Vec::new(),
+            pending: Vec::with_capacity(PENDING_MAX),
             seen_usable: 0,
             seen_flowing: 0,
             announced: Vec::new(),

@@ -99,6 +99,17 @@ pub enum Begin {
     },
 }
 
+/// One packet on its way to sinks, read once for all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer<'a> {
+    /// The packet, as the cache has it.
+    pub packet: Packet<'a>,
+    /// What it is.
+    pub meaning: Meaning,
+    /// How a stream begins that begins with it.
+    pub begin: Begin,
+}
+
 /// Numbers of one encoding turned into the subscriber's.
 #[derive(Debug)]
 struct Segment {

@@ -388,6 +388,7 @@ impl World {
 
     /// Carries everything that is due to everybody until nothing moves any more.
     fn settle(&mut self) {
+        self.room.deliver(&mut self.downlinks, self.now);
         while let Some(event) = self.room.poll() {
             match event {
                 Event::KeyFrame { track, spatial } => {

@@ -325,9 +325,14 @@ impl Hop {
         }
     }
 
-    /// The hot door for local publishers: one packet to everybody who wants it, here and downstream.
+    /// The hot door for local publishers: one packet to everybody who wants it, downstream at once, here at the next [`Self::deliver`].
     pub fn forward(&mut self, packet: &Packet<'_>, downlinks: &mut Downlinks, now: Instant) {
         self.spread(packet, downlinks, now);
+    }
+
+    /// What came in this turn, local or over links, goes to the slots here. Call at the end of each turn, before `poll`.
+    pub fn deliver(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        self.room.deliver(downlinks, now);
     }
 
     /// Where a local track's timestamps stand.

@@ -447,6 +447,7 @@ impl World {
             let now = self.now;
             let mut leaving = Vec::new();
             let here = self.nodes.get_mut(&name).unwrap();
+            here.hop.deliver(&mut here.downlinks, now);
             while let Some(output) = here.hop.poll() {
                 match output {
                     Output::Message { node, message } => {

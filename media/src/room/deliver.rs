@@ -1,0 +1,93 @@
+//! From the cache to the slots: what a turn brought, one viewer after the other.
+//!
+//! ```text
+//!   forward   packet ─▶ cache, pending                 as they come
+//!   deliver   for each viewer { for each packet }      once per turn
+//! ```
+//!
+//! A viewer's keys, numbers and batch are several kilobytes, and a thousand viewers' are more than a processor's caches hold.
+//! Going through them once per picture instead of once per packet makes most of that cost vanish, and the pieces of a picture
+//! lie side by side in the viewer's batch.
+
+use super::state::{LayerState, PENDING_MAX, Pending, Track};
+use super::{Room, find_mut};
+use crate::downlink::Downlinks;
+use crate::drop::Drop;
+use crate::packet::TrackId;
+use crate::sink::{Begin, Offer};
+use crate::track::Meaning;
+use arrayvec::ArrayVec;
+use std::time::Instant;
+
+impl Room {
+    /// Offers what came since the last time to all slots. Call at the end of each turn, before [`Downlinks::flush`].
+    pub fn deliver(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        for at in 0..self.waiting.len() {
+            let id = self.waiting[at];
+            self.deliver_track(id, downlinks, now);
+        }
+        self.waiting.clear();
+    }
+
+    /// A packet in the cache waits for the end of the turn, or until there are enough of its track.
+    #[inline]
+    pub(super) fn wait(&mut self, id: TrackId, pending: Pending, downlinks: &mut Downlinks, now: Instant) {
+        let Some(track) = find_mut(&mut self.tracks, id) else { return };
+        if track.pending.is_empty() {
+            self.waiting.push(id);
+        }
+        track.pending.push(pending);
+        if track.pending.len() == PENDING_MAX {
+            self.deliver_track(id, downlinks, now);
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+    }
+
+    fn deliver_track(&mut self, id: TrackId, downlinks: &mut Downlinks, now: Instant) {
+        let Self { tracks, drops, .. } = self;
+        let Some(track) = find_mut(tracks, id) else { return };
+        let Track { layers, sinks, pending, codec, .. } = track;
+        let mut offers = ArrayVec::<_, PENDING_MAX>::new();
+        let mut layers_here = 0;
+        for Pending { spatial, seq, at } in pending.iter().copied() {
+            let packet = layers.get(usize::from(spatial)).and_then(|layer| layer.cache.packet(id, spatial, seq));
+            let offer = packet.and_then(|packet| {
+                let meaning = Meaning::of(*codec, &packet)?;
+                Some(Offer { packet, meaning, begin: Begin::Live { at } })
+            });
+            match offer {
+                Some(offer) => offers.push(offer),
+                None => drops.count(Drop::NotInCache),
+            }
+            layers_here |= 1u8 << (spatial & 7);
+        }
+        let (mut other_layer, mut awaits, mut began) = (0, 0, 0);
+        for sink in sinks.iter() {
+            if sink.mask & layers_here == 0 {
+                other_layer += offers.len() as u64;
+                continue;
+            }
+            let taken = downlinks.offer(sink.downlink, sink.slot, &offers, sink.mask, drops, now);
+            awaits |= taken.awaits;
+            began |= taken.began;
+        }
+        drops.add(Drop::OtherLayer, other_layer);
+        drop(offers);
+        pending.clear();
+        for spatial in 0..layers.len() {
+            let bit = 1u8 << spatial;
+            let Some(track) = find_mut(&mut self.tracks, id) else { return };
+            let waits = awaits & bit != 0;
+            if began & bit != 0 || (waits && track.layers[spatial].stalls(now)) {
+                self.streams_changed(id, spatial as u8, waits, downlinks, now);
+            }
+        }
+    }
+}
+
+impl LayerState {
+    /// Whoever waits for a key frame of this layer can be helped: nobody has asked for one yet, or the cache has one.
+    pub(super) fn stalls(&self, now: Instant) -> bool {
+        !self.wish.pending() || self.cache.replay(now).is_some()
+    }
+}
