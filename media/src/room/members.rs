@@ -4,11 +4,13 @@ use super::state::{Sink, Track};
 use super::{Assigned, Event, Room, find_mut};
 use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
 use crate::drop::Drop;
+use crate::frame;
 use crate::packet::{Codec, TrackId};
 use crate::sink::Begin;
 use crate::sink::select::{TileSize, choose};
 use crate::slot;
 use crate::track::Meaning;
+use lyceum_wire::dd::Templates;
 use lyceum_wire::id::{Kind, ParticipantId, Source};
 use lyceum_wire::signal::{SlotKind, Tile};
 use std::time::Instant;
@@ -295,6 +297,7 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     let (usable, flowing) = (track.usable(now), track.flowing(now));
     let sink = &mut track.sinks[at];
     let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
+    slot.select.share(track.shared);
     let (ideal, target) = if track.info.kind == Kind::Audio {
         (Some(0), Some(0))
     } else {
@@ -312,7 +315,7 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     let fresh = slot.select.current().is_none();
     let awaits = slot.select.awaits();
     let mut waiting = awaits;
-    if let (Some(spatial), true, Codec::Vp8) = (awaits, fresh, track.codec)
+    if let (Some(spatial), true, true) = (awaits, fresh, track.codec.is_video())
         && replay(track, at, spatial, downlinks, now)
     {
         waiting = None;
@@ -320,22 +323,30 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     let sink = &mut track.sinks[at];
     let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
     sink.mask = slot.select.mask();
-    sink.needs = sink.mask | ideal.map_or(0, |layer| 1 << layer);
+    let needs = |layer: u8| if track.shared { u8::MAX >> (7 - (layer & 7)) } else { 1 << layer };
+    sink.needs = slot.select.needs() | ideal.map_or(0, needs);
     // The ideal layer is wished for once it flows and becomes the target.
-    if track.codec == Codec::Vp8 { waiting } else { None }
+    if track.codec.is_video() { waiting } else { None }
 }
 
 /// Sends a joiner what the cache has from the newest key frame on. Says whether it began.
 fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now: Instant) -> bool {
-    let Some(layer) = track.layers.get(usize::from(spatial)) else { return false };
+    let Some(layer) = track.layers.get(track.line(spatial)) else { return false };
     let Some(range) = layer.cache.replay(now) else { return false };
     let sink = &track.sinks[at];
-    let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, spatial, seq));
+    let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, seq));
     let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
     let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
     let mut began = false;
+    let (mut templates, simulcast) = (Templates::default(), !track.shared && track.layers.len() > 1);
     for seq in range {
-        let Some(packet) = layer.cache.packet(track.id, spatial, crate::seq::SeqNo(seq)) else { continue };
+        let Some(mut packet) = layer.cache.packet(track.id, crate::seq::SeqNo(seq)) else { continue };
+        if let Some(reading) = frame::read(&mut templates, packet.descriptor, simulcast)
+            && packet.frame.is_none()
+        {
+            // It came before the structure it needs.
+            packet.frame = reading.frame;
+        }
         let Some(meaning) = Meaning::of(track.codec, &packet) else { continue };
         match downlinks.offer(sink.downlink, sink.slot, &packet, &meaning, begin, now) {
             Ok(fresh) => began |= fresh,
