@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use lyceum_wire::link::datagram::{
-    Datagram, FRAGMENT_HEADER_BYTES, FRAGMENTS_MAX, NACK_PACKETS_MAX, Nack, RTP_HEADER_BYTES, fragments, shard,
+    Body, Datagram, FRAGMENT_HEADER_BYTES, FRAGMENTS_MAX, NACK_PACKETS_MAX, Nack, RTP_HEADER_BYTES, fragments, shard,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,6 +17,10 @@ fuzz_target!(|bytes: &[u8]| {
             out.extend_from_slice(payload);
             let Ok(Datagram::Rtp { header: again, .. }) = Datagram::parse(&out) else { panic!() };
             assert_eq!(again, header);
+            if let Ok(body) = Body::parse(header.flags, payload) {
+                let length = usize::from(header.flags.descriptor) + body.descriptor.len() + body.payload.len();
+                assert_eq!(length, payload.len());
+            }
             let cuts = fragments(payload.len(), usize::from(header.age_eighths_ms));
             assert!(cuts.take(FRAGMENTS_MAX + 1).count() <= FRAGMENTS_MAX);
         }

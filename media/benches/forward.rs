@@ -84,6 +84,7 @@ impl Bench {
             codec: "VP8".into(),
             clock_hz: 90_000,
             layers: vec![LayerInfo::default()],
+            shared: false,
             muted: false,
         };
         let track = room.publish(&info, Origin::Local, &mut downlinks, now);
@@ -144,7 +145,15 @@ impl Bench {
                 seq: SeqNo(self.seq),
                 timestamp: (frame * 3_000) as u32,
                 marker: part + 1 == FRAME_PACKETS,
-                flags: Flags { keyframe: key, start: part == 0, end: part + 1 == FRAME_PACKETS, discardable: false },
+                flags: Flags {
+                    keyframe: key,
+                    start: part == 0,
+                    end: part + 1 == FRAME_PACKETS,
+                    discardable: false,
+                    ..Flags::default()
+                },
+                frame: None,
+                descriptor: &[],
                 level: None,
                 arrived: self.now,
                 age: Duration::ZERO,

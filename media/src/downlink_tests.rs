@@ -34,6 +34,8 @@ fn voice(seq: u64, now: Instant, payload: &[u8]) -> Packet<'_> {
         timestamp: seq as u32 * 960,
         marker: false,
         flags: Flags::default(),
+        frame: None,
+        descriptor: &[],
         level: None,
         arrived: now,
         age: Duration::ZERO,

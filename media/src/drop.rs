@@ -46,6 +46,8 @@ drops! {
     UnknownTrack => "unknown_track",
     /// The track has no such spatial layer.
     UnknownLayer => "unknown_layer",
+    /// It names a template of a dependency structure whose packet has not come: kept for repairs, but nobody can choose by it.
+    UnknownTemplate => "unknown_template",
     /// The track is muted.
     Muted => "muted",
     /// The track already had this packet (sent again, or both original and repair came).
@@ -59,6 +61,8 @@ drops! {
     AwaitingKeyframe => "awaiting_keyframe",
     /// A temporal layer above the one chosen.
     AboveTemporal => "above_temporal",
+    /// A frame of a layer that the one chosen does not need.
+    NotNeeded => "not_needed",
     /// The tile is not shown: width or height zero.
     Paused => "paused",
     /// From before this sink's stream began; nothing refers to it any more.

@@ -13,6 +13,7 @@
 pub mod downlink;
 pub mod drop;
 pub mod feedback;
+pub mod frame;
 pub mod packet;
 pub mod room;
 pub mod seq;

@@ -1,5 +1,6 @@
 //! One decrypted RTP packet with its meaning: the one shape media has from the publisher's door to the last sink.
 
+use crate::frame::Frame;
 use crate::seq::SeqNo;
 use lyceum_wire::id::Kind;
 use lyceum_wire::link::Layer;
@@ -33,6 +34,8 @@ pub struct Flags {
     pub end: bool,
     /// Nothing later refers to it.
     pub discardable: bool,
+    /// Sound with copies of earlier sound in front (RFC 2198).
+    pub redundant: bool,
 }
 
 /// One packet of a track. Borrowed: the payload stays where the socket put it.
@@ -42,7 +45,8 @@ pub struct Packet<'a> {
     pub track: TrackId,
     /// Which layer of it.
     pub layer: Layer,
-    /// Place within `layer.spatial`; one sequence over its temporal layers.
+    /// Place in its sequence. A simulcast encoding has one of its own, over its temporal layers; layers that refer to each
+    /// other (SVC) share one.
     pub seq: SeqNo,
     /// RTP timestamp in the codec's clock.
     pub timestamp: u32,
@@ -50,6 +54,10 @@ pub struct Packet<'a> {
     pub marker: bool,
     /// What the payload says.
     pub flags: Flags,
+    /// What its frame is among the layers of its sequence, if that is known.
+    pub frame: Option<Frame>,
+    /// The dependency descriptor as the publisher wrote it; empty: none came. With one, nobody looks at the payload.
+    pub descriptor: &'a [u8],
     /// Loudness, for audio that says so.
     pub level: Option<AudioLevel>,
     /// When it reached this node.
@@ -68,8 +76,16 @@ pub const PAYLOAD_BYTES_MAX: usize = 1_390;
 pub enum Codec {
     /// RFC 7741: key frames, temporal layers and picture ids are seen.
     Vp8,
+    /// RFC 9628: spatial layers as well.
+    Vp9,
+    /// RFC 6184: key frames are seen; temporal layers by the dependency descriptor only.
+    H264,
+    /// AV1 RTP specification: key frames are seen; layers by the dependency descriptor only.
+    Av1,
     /// RFC 7587.
     Opus,
+    /// RFC 2198: a payload format of sound, never a track's codec.
+    Red,
     /// Anything else: forwarded as it is, one layer; video needs key-frame flags from elsewhere, so it is audio only.
     Other,
 }
@@ -78,21 +94,30 @@ impl Codec {
     /// By SDP's encoding name.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        if name.eq_ignore_ascii_case("VP8") {
-            Self::Vp8
-        } else if name.eq_ignore_ascii_case("opus") {
-            Self::Opus
-        } else {
-            Self::Other
-        }
+        let known = [
+            ("VP8", Self::Vp8),
+            ("VP9", Self::Vp9),
+            ("H264", Self::H264),
+            ("AV1", Self::Av1),
+            ("opus", Self::Opus),
+            ("red", Self::Red),
+        ];
+        known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map_or(Self::Other, |(_, codec)| codec)
     }
 
     /// Sound or picture, as far as known.
     #[must_use]
     pub fn kind(self) -> Kind {
         match self {
-            Self::Vp8 => Kind::Video,
-            Self::Opus | Self::Other => Kind::Audio,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::Av1 => Kind::Video,
+            Self::Opus | Self::Red | Self::Other => Kind::Audio,
         }
+    }
+
+    /// It has pictures: streams begin with key frames.
+    #[inline]
+    #[must_use]
+    pub fn is_video(self) -> bool {
+        self.kind() == Kind::Video
     }
 }

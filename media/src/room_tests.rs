@@ -13,6 +13,7 @@ fn info(who: &str, source: Source, layers: usize) -> TrackInfo {
         codec: if source.kind() == Kind::Audio { "opus" } else { "VP8" }.into(),
         clock_hz: 90_000,
         layers: vec![LayerInfo::default(); layers],
+        shared: false,
         muted: false,
     }
 }
@@ -51,7 +52,9 @@ fn packet(track: TrackId, spatial: u8, seq: u64, payload: &[u8], now: Instant) -
         seq: SeqNo(seq),
         timestamp: 0,
         marker: true,
-        flags: Flags { keyframe: payload[1] == 0, start: true, end: true, discardable: false },
+        flags: Flags { keyframe: payload[1] == 0, start: true, end: true, discardable: false, ..Flags::default() },
+        frame: None,
+        descriptor: &[],
         level: None,
         arrived: now,
         age: Duration::from_millis(7),

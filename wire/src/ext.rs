@@ -26,7 +26,9 @@ impl Form {
         }
     }
 
-    pub(crate) fn profile(self) -> u16 {
+    /// The profile in front of a block.
+    #[must_use]
+    pub fn profile(self) -> u16 {
         match self {
             Self::OneByte => PROFILE_ONE_BYTE,
             Self::TwoByte => PROFILE_TWO_BYTE,

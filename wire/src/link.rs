@@ -14,7 +14,9 @@ pub const ALPN: &[u8] = b"lyceum-link";
 /// Oldest version this build speaks.
 pub const VERSION_MIN: u16 = 1;
 /// Newest version this build speaks.
-pub const VERSION_MAX: u16 = 1;
+pub const VERSION_MAX: u16 = 2;
+/// From this version on dependency descriptors and redundant sound cross a link, and tracks other than VP8 and Opus are announced.
+pub const VERSION_DESCRIPTORS: u16 = 2;
 /// Longest control message, in bytes: a roster of 2,000 people stays under it.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Longest path of a track in nodes, its origin included; longer ones are refused as loops.
@@ -55,6 +57,10 @@ pub struct TrackInfo {
     pub clock_hz: u32,
     /// Its spatial layers from the smallest; one for audio.
     pub layers: Vec<LayerInfo>,
+    /// Its spatial layers refer to each other and share one sequence (SVC): a subscription to one carries all below it.
+    /// Otherwise each is an encoding of its own (simulcast).
+    #[serde(default)]
+    pub shared: bool,
     /// Muted by its publisher: it sends nothing worth showing.
     pub muted: bool,
 }
@@ -66,9 +72,16 @@ pub struct LayerInfo {
     pub width: u16,
     /// Height in pixels, 0 while unknown.
     pub height: u16,
-    /// Measured bitrate in bits per second, 0 while unknown or paused.
+    /// Measured bitrate in bits per second, 0 while unknown or paused: of all that a subscriber of this layer is sent, lower
+    /// layers that it needs included. The whole of `temporal_bps`.
     pub bitrate_bps: u32,
+    /// The same up to each temporal layer: `[t]` is what a subscriber of temporal layers 0 to t is sent.
+    #[serde(default)]
+    pub temporal_bps: [u32; TEMPORAL_RATES],
 }
+
+/// Temporal layers whose rates are told apart: encoders of browsers make three.
+pub const TEMPORAL_RATES: usize = 4;
 
 /// Digest of a room's messages up to one of them: of those before it and of its (from, id), FNV-1a, starting at 0 for none.
 #[must_use]

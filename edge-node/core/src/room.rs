@@ -119,7 +119,7 @@ impl Shard {
         };
         let mut hop = Hop::new(config, now);
         for (node, link) in &self.links {
-            hop.link_up(node, &link.region, link.rtt, link.datagram_bytes_max);
+            hop.link_up(node, &link.region, link.version, link.rtt, link.datagram_bytes_max);
         }
         let here = signal::Hop { node: self.config.node.clone(), region: self.config.region.clone() };
         self.rooms.insert(Room::new(id.clone(), hop, here));

@@ -64,6 +64,7 @@ enum Owner {
 #[derive(Debug, Clone)]
 pub(crate) struct LinkState {
     pub(crate) region: Region,
+    pub(crate) version: u16,
     pub(crate) rtt: Duration,
     pub(crate) datagram_bytes_max: usize,
 }
@@ -290,10 +291,10 @@ impl Shard {
 
     fn link(&mut self, said: FromLink, now: Instant) {
         match said {
-            FromLink::Up { node, region, rtt, datagram_bytes_max } => {
-                let link = LinkState { region: region.clone(), rtt, datagram_bytes_max };
+            FromLink::Up { node, region, version, rtt, datagram_bytes_max } => {
+                let link = LinkState { region: region.clone(), version, rtt, datagram_bytes_max };
                 self.links.insert(node.clone(), link);
-                self.each_hop(|hop, _| hop.link_up(&node, &region, rtt, datagram_bytes_max));
+                self.each_hop(|hop, _| hop.link_up(&node, &region, version, rtt, datagram_bytes_max));
             }
             FromLink::Quality { node, rtt, datagram_bytes_max } => {
                 if let Some(link) = self.links.get_mut(&node) {

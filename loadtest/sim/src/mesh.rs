@@ -14,7 +14,7 @@ use lyceum_relay_core::machine::{Datagram, Ecn, Input, Transmit, Wire};
 use lyceum_session::Config as SessionConfig;
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
-use lyceum_wire::link::Message;
+use lyceum_wire::link::{Message, VERSION_MAX};
 use lyceum_wire::signal::{ClientSays, ToClient, ToEdge};
 use lyceum_wire::token::{AUDIENCE, Claims, Grants};
 use std::collections::{BTreeMap, BTreeSet};
@@ -507,7 +507,8 @@ impl Mesh {
             }
             let NodeAddress { node, region, .. } = self.edges[there].address.clone();
             let rtt = self.setup.backbone.delay * 2;
-            let said = FromLink::Up { node, region, rtt, datagram_bytes_max: LINK_DATAGRAM_BYTES };
+            let said =
+                FromLink::Up { node, region, version: VERSION_MAX, rtt, datagram_bytes_max: LINK_DATAGRAM_BYTES };
             self.underway.send(self.now, What::Link { edge: here, said });
         }
     }

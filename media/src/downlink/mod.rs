@@ -15,8 +15,8 @@ use crate::packet::{Codec, Packet, Ssrc};
 use crate::sink::{Offer, Origin};
 use crate::srtp::{Keys, Outbound, SrtpError};
 use crate::track::Meaning;
-use lyceum_wire::ext;
 use lyceum_wire::signal::SlotKind;
+use lyceum_wire::{dd, ext};
 use outbox::Outbox;
 use slot::Wire;
 use std::collections::BTreeSet;
@@ -131,7 +131,6 @@ pub(crate) struct Taken {
 }
 
 /// All sending sides of one shard.
-#[derive(Default)]
 pub struct Downlinks {
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -141,6 +140,14 @@ pub struct Downlinks {
     spare: Vec<Outbox>,
     /// When whose sender reports are due.
     reports: BTreeSet<(Instant, DownlinkId)>,
+    /// Where descriptors are written before their packets.
+    scratch: [u8; dd::BYTES_MAX],
+}
+
+impl Default for Downlinks {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 struct Entry {
@@ -178,7 +185,14 @@ impl Downlinks {
     /// An empty arena.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            spare: Vec::new(),
+            reports: BTreeSet::new(),
+            scratch: [0; dd::BYTES_MAX],
+        }
     }
 
     /// Adds a peer's sending side: no keys, no address, no slots yet.
@@ -376,7 +390,8 @@ impl Downlinks {
                 drops.count(Drop::OtherLayer);
                 continue;
             }
-            let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
+            let transport = &mut downlink.transport;
+            let wire = Wire { outbound, outbox, transport, send_time, scratch: &mut self.scratch };
             match slot.take(offer, wire, now) {
                 Ok(began) => {
                     taken.began |= if began { bit } else { 0 };
@@ -442,7 +457,8 @@ impl Downlinks {
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
         let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
         let before = outbox.bytes().len();
-        let wire = Wire { outbound, outbox, transport: &mut downlink.transport, send_time };
+        let transport = &mut downlink.transport;
+        let wire = Wire { outbound, outbox, transport, send_time, scratch: &mut self.scratch };
         slot.repair(number, packet, meaning, wire)?;
         downlink.sent.packets += 1;
         downlink.sent.repairs += 1;

@@ -10,7 +10,10 @@ use crate::sink::select::{Select, Step};
 use crate::sink::{Begin, Offer, Placed, Stream};
 use crate::srtp::Outbound;
 use crate::track::Meaning;
+use lyceum_wire::dd::{self, Active};
 use lyceum_wire::ext::{self, AudioLevel};
+use lyceum_wire::link::Layer;
+use lyceum_wire::red::Redundant;
 use lyceum_wire::signal::SlotKind;
 use std::time::{Duration, Instant};
 
@@ -24,6 +27,10 @@ pub(crate) struct Slot {
     codec: Option<SlotCodec>,
     header: Template,
     repair_header: Option<Template>,
+    /// What the stream's decode targets are, from the last structure sent.
+    targets: Vec<Layer>,
+    /// The layer that the last descriptor with active targets was for.
+    told: Option<Layer>,
     repair_next: u64,
     repairs: Repairs,
     pub(super) packets: u32,
@@ -36,6 +43,8 @@ pub(super) struct Wire<'a> {
     pub(super) outbox: &'a mut Outbox,
     pub(super) transport: &'a mut u16,
     pub(super) send_time: u32,
+    /// Where a descriptor is written in the subscriber's terms.
+    pub(super) scratch: &'a mut [u8; dd::BYTES_MAX],
 }
 
 impl Slot {
@@ -43,6 +52,8 @@ impl Slot {
         let mut slot = Self {
             header: Template::new(spec.ssrc.0, &spec.mid, extensions, spec.kind == SlotKind::Audio),
             repair_header: None,
+            targets: Vec::new(),
+            told: None,
             select: Select::new(),
             stream: Stream::new(seed),
             track: None,
@@ -78,6 +89,7 @@ impl Slot {
         self.track = track.map(|(id, _)| id);
         self.codec = track.and_then(|(_, codec)| self.spec.codecs.iter().find(|c| c.codec == codec).copied());
         self.select = Select::new();
+        (self.targets, self.told) = (Vec::new(), None);
         self.header.set_contributor(csrc);
         if let Some(header) = &mut self.repair_header {
             header.set_contributor(csrc);
@@ -112,11 +124,13 @@ impl Slot {
                 return Err(Drop::Padding);
             }
             Ok(step) => step,
-            Err(Drop::AboveTemporal) => {
-                self.stream.skip(packet, meaning);
-                return Err(Drop::AboveTemporal);
+            Err(reason) => {
+                if self.select.closes_over(reason) {
+                    self.stream.skip(packet, meaning);
+                    self.select.left(packet);
+                }
+                return Err(reason);
             }
-            Err(reason) => return Err(reason),
         };
         let begins = step == Step::Begin;
         if begins {
@@ -133,20 +147,23 @@ impl Slot {
             self.repairs.sent(u64::from(placed.seq.wire()), now);
         }
         // A voice that comes into the slot begins a talk spurt (RFC 3551 §4.1).
-        let marker = packet.marker || (begins && self.spec.kind == SlotKind::Audio);
+        let spurt = begins && self.spec.kind == SlotKind::Audio;
+        let marker = packet.marker || spurt || self.select.ends_picture(packet);
+        let content = self.content(packet, placed, codec, wire.scratch)?;
+        let payload_len = content.payload.len();
         let holes = Holes {
             padded: false,
             marker,
-            pt: codec.pt,
+            pt: content.pt,
             sequence: placed.seq.wire(),
             timestamp: placed.timestamp,
             transport: *wire.transport,
             send_time: wire.send_time,
             level: packet.level.map(|l| AudioLevel { below_full: l.minus_dbov, voice: l.voice }),
         };
-        write(wire, &mut self.header, holes, self.spec.ssrc.0, placed.seq.0, None, packet, meaning, placed)?;
+        write(wire, &mut self.header, holes, self.spec.ssrc.0, placed.seq.0, None, content, meaning, placed)?;
         self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
+        self.octets = self.octets.wrapping_add(payload_len as u32);
         Ok(begins)
     }
 
@@ -164,14 +181,14 @@ impl Slot {
         wire: Wire<'_>,
     ) -> Result<(), Drop> {
         let codec = self.codec.ok_or(Drop::CodecNotNegotiated)?;
-        let (Some(pt), Some(header), Some(ssrc)) = (codec.rtx_pt, &mut self.repair_header, self.spec.rtx_ssrc) else {
-            return Err(Drop::NoRepairFormat);
-        };
+        let (Some(pt), Some(ssrc)) = (codec.rtx_pt, self.spec.rtx_ssrc) else { return Err(Drop::NoRepairFormat) };
         let placed = self.stream.placed_before(number, packet, meaning).ok_or(Drop::UnknownRepair)?;
+        let content = self.content(packet, placed, codec, wire.scratch)?;
+        let Some(header) = &mut self.repair_header else { return Err(Drop::NoRepairFormat) };
         let index = self.repair_next;
         let holes = Holes {
             padded: false,
-            marker: packet.marker,
+            marker: packet.marker || self.select.ends_picture(packet),
             pt,
             sequence: index as u16,
             timestamp: placed.timestamp,
@@ -179,10 +196,73 @@ impl Slot {
             send_time: wire.send_time,
             level: None,
         };
-        write(wire, header, holes, ssrc.0, index, Some(number), packet, meaning, placed)?;
+        write(wire, header, holes, ssrc.0, index, Some(number), content, meaning, placed)?;
         self.repair_next += 1;
         Ok(())
     }
+
+    /// What of a packet goes to this subscriber, in its own terms.
+    #[inline]
+    fn content<'a>(
+        &mut self,
+        packet: &Packet<'a>,
+        placed: Placed,
+        codec: SlotCodec,
+        scratch: &mut [u8; dd::BYTES_MAX],
+    ) -> Result<Content<'a>, Drop> {
+        let mut content = Content { pt: codec.pt, payload: packet.payload, renamed: None, descriptor_len: 0 };
+        if packet.flags.redundant {
+            let blocks = Redundant::parse(packet.payload).map_err(|_| Drop::Malformed)?;
+            match self.spec.codecs.iter().find(|c| c.codec == Codec::Red) {
+                // The blocks name the sound's payload type, which is the subscriber's own.
+                Some(red) => (content.pt, content.renamed) = (red.pt, Some((blocks, codec.pt))),
+                None => content.payload = packet.payload.get(blocks.primary_at..).ok_or(Drop::Malformed)?,
+            }
+        }
+        if !packet.descriptor.is_empty() && self.header.takes_descriptors() {
+            let active = self.active(packet);
+            content.descriptor_len =
+                dd::rewrite(packet.descriptor, placed.frame, active, scratch).map_err(|_| Drop::Malformed)?;
+        }
+        Ok(content)
+    }
+
+    /// The targets that a descriptor shall call active: with a structure, with a mask, and where the layer shown changed. What
+    /// the subscriber does not get it must not wait for.
+    #[inline]
+    fn active(&mut self, packet: &Packet<'_>) -> Option<Active> {
+        let at = self.select.at()?;
+        let frame = packet.frame?;
+        let flags = packet.descriptor.get(3).copied().unwrap_or(0);
+        let (has_structure, has_mask) = (flags & 0x80 != 0, flags & 0x40 != 0);
+        if !has_structure && !has_mask && (self.told == Some(at) || !packet.flags.start) {
+            return None;
+        }
+        if has_structure {
+            let alone = crate::frame::alone(packet.descriptor)?;
+            self.targets = alone.structure()?.targets.iter().map(|target| target.layer).collect();
+        }
+        if self.targets.is_empty() {
+            return None;
+        }
+        self.told = Some(at);
+        let spatial = if self.select.shares() { at.spatial } else { 0 };
+        let shown =
+            |layer: &Layer| layer.spatial <= spatial && layer.temporal <= at.temporal && frame.active.has(*layer);
+        let mask =
+            self.targets.iter().enumerate().filter(|(_, layer)| shown(layer)).fold(0, |mask, (n, _)| mask | 1 << n);
+        Some(Active { mask, targets: self.targets.len() as u8 })
+    }
+}
+
+/// What goes to one subscriber in place of a publisher's packet.
+struct Content<'a> {
+    pt: u8,
+    payload: &'a [u8],
+    /// Redundant sound, and what its blocks are called here.
+    renamed: Option<(Redundant, u8)>,
+    /// Length of the descriptor, which is in the wire's scratch.
+    descriptor_len: usize,
 }
 
 /// Header, payload with its numbers, seal: the packet is copied once.
@@ -195,30 +275,32 @@ fn write(
     ssrc: u32,
     index: u64,
     original: Option<u16>,
-    packet: &Packet<'_>,
+    content: Content<'_>,
     meaning: &Meaning,
     placed: Placed,
 ) -> Result<(), Drop> {
     let start = wire.outbox.open()?;
     let wrapping = if original.is_some() { 2 } else { 0 };
-    let len = header.len() + wrapping + packet.payload.len() + wire.outbound.tag_len();
+    let header_len = header.len(content.descriptor_len);
+    let len = header_len + wrapping + content.payload.len() + wire.outbound.tag_len();
     let padding = wire.outbox.padding(len);
     holes.padded = padding != 0;
     let bytes = wire.outbox.bytes();
-    header.write(holes, bytes);
+    header.write(holes, &wire.scratch[..content.descriptor_len], bytes);
     if let Some(number) = original {
         bytes.extend_from_slice(&number.to_be_bytes());
     }
     let payload_at = bytes.len();
-    bytes.extend_from_slice(packet.payload);
-    if let Some(vp8) = &meaning.vp8 {
-        vp8.renumber(&mut bytes[payload_at..], placed.picture_id, placed.tl0);
+    bytes.extend_from_slice(content.payload);
+    meaning.numbers.renumber(&mut bytes[payload_at..], placed.picture_id, placed.tl0);
+    if let Some((blocks, pt)) = content.renamed {
+        blocks.rename(&mut bytes[payload_at..], pt);
     }
     if padding != 0 {
         bytes.resize(bytes.len() + padding - 1, 0);
         bytes.push(padding as u8);
     }
-    if let Err(error) = wire.outbound.seal(bytes, start, header.len(), ssrc, index) {
+    if let Err(error) = wire.outbound.seal(bytes, start, header_len, ssrc, index) {
         wire.outbox.cancel(start);
         return Err(error.into());
     }

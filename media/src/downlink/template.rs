@@ -4,6 +4,9 @@
 //!   V P X CC│M PT│sequence│timestamp│SSRC│CSRC│BEDE len│mid …│transport-cc│abs-send-time│audio level│pad
 //!            ╰───────── patched ─────────╯  ╰ on a switch ╯   ╰───────── patched ────────────────╯
 //! ```
+//!
+//! A dependency descriptor is of another length in every packet: it goes behind the rest of the block. The few that are longer
+//! than 16 bytes make the whole block one of two-byte elements (RFC 8285 §4.3).
 
 use lyceum_wire::ext::{self, AudioLevel, Form, Kind};
 use lyceum_wire::rtp;
@@ -22,6 +25,10 @@ pub(crate) struct Template {
     transport_at: usize,
     send_time_at: usize,
     level_at: usize,
+    /// Id of the dependency descriptor; 0: the peer does not take it.
+    descriptor_id: u8,
+    /// Bytes of the other elements as two-byte ones.
+    wide_bytes: usize,
 }
 
 /// What goes into the holes of one packet.
@@ -40,11 +47,18 @@ pub(crate) struct Holes {
 impl Template {
     /// A header for this source. `level`: sound, which carries its loudness.
     pub(crate) fn new(ssrc: u32, mid: &str, extensions: &ext::Map, level: bool) -> Self {
-        let mut template = Self { bytes: [0; BYTES], len: 0, transport_at: 0, send_time_at: 0, level_at: 0 };
+        let mut template = Self {
+            bytes: [0; BYTES],
+            len: 0,
+            transport_at: 0,
+            send_time_at: 0,
+            level_at: 0,
+            descriptor_id: extensions.id(Kind::DependencyDescriptor).unwrap_or(0),
+            wide_bytes: 0,
+        };
         let fields = rtp::Fields { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc };
         let written = rtp::Writer::start(&mut template.bytes, fields, &[0], Form::OneByte).and_then(|mut writer| {
-            // Behind the fixed part, one CSRC and the block's own header.
-            let mut at = rtp::FIXED_BYTES + 4 + 4;
+            let mut at = BLOCK_AT;
             let mut add = |kind: Kind, data: &[u8]| {
                 let Some(id) = extensions.id(kind).filter(|id| Form::OneByte.fits(*id, data.len())) else {
                     return Ok(0);
@@ -64,7 +78,17 @@ impl Template {
         });
         // A mid too long for the room is left out by `fits`; nothing else is of variable length.
         template.len = written.unwrap_or(0);
+        template.wide_bytes = template.elements().map(|element| 2 + element.data.len()).sum();
+        if template.len <= BLOCK_AT {
+            template.descriptor_id = 0;
+        }
         template
+    }
+
+    /// Whether the peer takes dependency descriptors.
+    #[inline]
+    pub(crate) fn takes_descriptors(&self) -> bool {
+        self.descriptor_id != 0
     }
 
     /// Whose media it carries from now on.
@@ -72,15 +96,21 @@ impl Template {
         self.bytes[rtp::FIXED_BYTES..rtp::FIXED_BYTES + 4].copy_from_slice(&csrc.to_be_bytes());
     }
 
-    /// Length in bytes.
+    /// Length in bytes with a descriptor of this length, 0 for none.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    pub(crate) fn len(&self, descriptor_len: usize) -> usize {
+        match descriptor_len {
+            0 => self.len,
+            _ if self.descriptor_id == 0 => self.len,
+            1..=16 => self.len + (1 + descriptor_len).next_multiple_of(4),
+            _ => BLOCK_AT + (self.wide_bytes + 2 + descriptor_len).next_multiple_of(4),
+        }
     }
 
     /// Appends the header with its holes filled.
     #[inline]
-    pub(crate) fn write(&mut self, holes: Holes, out: &mut Vec<u8>) {
+    pub(crate) fn write(&mut self, holes: Holes, descriptor: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
         let bytes = &mut self.bytes;
         bytes[0] = bytes[0] & !PADDING_BIT | if holes.padded { PADDING_BIT } else { 0 };
         bytes[1] = u8::from(holes.marker) << 7 | holes.pt & 0x7f;
@@ -95,9 +125,37 @@ impl Template {
         if self.level_at != 0 {
             bytes[self.level_at] = holes.level.map_or(SILENCE, AudioLevel::to_byte);
         }
-        out.extend_from_slice(&bytes[..self.len]);
+        if descriptor.is_empty() || self.descriptor_id == 0 {
+            out.extend_from_slice(&self.bytes[..self.len]);
+            return;
+        }
+        let end = start + self.len(descriptor.len());
+        let form = if descriptor.len() <= 16 { Form::OneByte } else { Form::TwoByte };
+        if form == Form::OneByte {
+            out.extend_from_slice(&self.bytes[..self.len]);
+            out.push(self.descriptor_id << 4 | (descriptor.len() - 1) as u8);
+        } else {
+            out.extend_from_slice(&self.bytes[..BLOCK_AT]);
+            for element in self.elements() {
+                out.extend_from_slice(&[element.id, element.data.len() as u8]);
+                out.extend_from_slice(element.data);
+            }
+            out.extend_from_slice(&[self.descriptor_id, descriptor.len() as u8]);
+        }
+        out.extend_from_slice(descriptor);
+        out.resize(end, 0);
+        let words = ((end - start - BLOCK_AT) / 4) as u16;
+        out[start + BLOCK_AT - 4..start + BLOCK_AT - 2].copy_from_slice(&form.profile().to_be_bytes());
+        out[start + BLOCK_AT - 2..start + BLOCK_AT].copy_from_slice(&words.to_be_bytes());
+    }
+
+    fn elements(&self) -> ext::Elements<'_> {
+        ext::Elements::new(Form::OneByte.profile(), self.bytes.get(BLOCK_AT..self.len).unwrap_or(&[]))
     }
 }
+
+/// Where the elements begin: behind the fixed part, one CSRC and the block's own header.
+const BLOCK_AT: usize = rtp::FIXED_BYTES + 4 + 4;
 
 /// The bit that says that padding follows the payload (RFC 3550 §5.1).
 const PADDING_BIT: u8 = 0x20;
@@ -111,14 +169,21 @@ mod tests {
     #[test]
     fn holes_are_where_a_reader_finds_them() {
         let mut map = ext::Map::new();
-        for (id, kind) in [(3, Kind::Mid), (5, Kind::TransportSequence), (2, Kind::AbsSendTime), (1, Kind::AudioLevel)]
-        {
+        for (id, kind) in [
+            (3, Kind::Mid),
+            (5, Kind::TransportSequence),
+            (2, Kind::AbsSendTime),
+            (1, Kind::AudioLevel),
+            (12, Kind::DependencyDescriptor),
+        ] {
             map.set(id, kind);
         }
-        for mid in ["0", "a-mid-of-16-byte"] {
+        let lengths = [0, 3, 5, 16, 17, 255];
+        for (len, mid) in lengths.into_iter().flat_map(|len| ["0", "a-mid-of-16-byte"].map(|mid| (len, mid))) {
+            let descriptor: Vec<u8> = (1..=len as u8).collect();
             let mut template = Template::new(0xdead_beef, mid, &map, true);
             template.set_contributor(77);
-            let mut out = Vec::new();
+            let mut out = vec![9; 5];
             let level = AudioLevel { below_full: 33, voice: true };
             let holes = Holes {
                 padded: false,
@@ -130,18 +195,20 @@ mod tests {
                 send_time: 0x12_3456,
                 level: Some(level),
             };
-            template.write(holes, &mut out);
+            template.write(holes, &descriptor, &mut out);
+            out.drain(..5);
             out.extend(b"payload");
             let header = rtp::Header::parse(&out).unwrap();
             assert_eq!((header.marker, header.payload_type, header.sequence), (true, 111, 65_530));
-            assert_eq!((header.timestamp, header.ssrc, header.len), (7, 0xdead_beef, template.len()));
+            assert_eq!((header.timestamp, header.ssrc, header.len), (7, 0xdead_beef, template.len(len)));
             assert_eq!(header.csrcs(&out).collect::<Vec<_>>(), [77]);
             let known = map.read(header.extensions(&out));
             assert_eq!(known.mid, Some(mid));
             assert_eq!((known.transport_sequence, known.abs_send_time), (Some(40_000), Some(0x12_3456)));
             assert_eq!(known.audio_level, Some(level));
+            assert_eq!(known.dependency_descriptor.unwrap_or(&[]), descriptor, "{len}");
         }
         let bare = Template::new(1, "0", &ext::Map::new(), false);
-        assert_eq!(bare.len(), 16, "no extension, no block");
+        assert_eq!((bare.len(0), bare.len(9)), (16, 16), "no extension, no block");
     }
 }

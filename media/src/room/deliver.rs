@@ -46,11 +46,13 @@ impl Room {
     fn deliver_track(&mut self, id: TrackId, downlinks: &mut Downlinks, now: Instant) {
         let Self { tracks, drops, .. } = self;
         let Some(track) = find_mut(tracks, id) else { return };
+        let shared = track.shared;
         let Track { layers, sinks, pending, codec, .. } = track;
         let mut offers = ArrayVec::<_, PENDING_MAX>::new();
         let mut layers_here = 0;
         for Pending { spatial, seq, at } in pending.iter().copied() {
-            let packet = layers.get(usize::from(spatial)).and_then(|layer| layer.cache.packet(id, spatial, seq));
+            let line = if shared { 0 } else { usize::from(spatial) };
+            let packet = layers.get(line).and_then(|layer| layer.cache.packet(id, seq));
             let offer = packet.and_then(|packet| {
                 let meaning = Meaning::of(*codec, &packet)?;
                 Some(Offer { packet, meaning, begin: Begin::Live { at } })
@@ -78,7 +80,7 @@ impl Room {
             let bit = 1u8 << spatial;
             let Some(track) = find_mut(&mut self.tracks, id) else { return };
             let waits = awaits & bit != 0;
-            if began & bit != 0 || (waits && track.layers[spatial].stalls(now)) {
+            if began & bit != 0 || (waits && track.layers[track.line(spatial as u8)].stalls(now)) {
                 self.streams_changed(id, spatial as u8, waits, downlinks, now);
             }
         }

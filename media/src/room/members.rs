@@ -4,6 +4,7 @@ use super::state::{PENDING_MAX, Sink, Track};
 use super::{Assigned, Event, Room, find_mut};
 use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
 use crate::drop::Drops;
+use crate::frame;
 use crate::packet::{Codec, TrackId};
 use crate::seq::SeqNo;
 use crate::sink::select::{TileSize, choose};
@@ -11,6 +12,7 @@ use crate::sink::{Begin, Offer};
 use crate::slot;
 use crate::track::Meaning;
 use arrayvec::ArrayVec;
+use lyceum_wire::dd::Templates;
 use lyceum_wire::id::{Kind, ParticipantId, Source};
 use lyceum_wire::signal::{SlotKind, Tile};
 use std::time::Instant;
@@ -297,6 +299,7 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
     let (usable, flowing) = (track.usable(now), track.flowing(now));
     let sink = &mut track.sinks[at];
     let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
+    slot.select.share(track.shared);
     let (ideal, target) = if track.info.kind == Kind::Audio {
         (Some(0), Some(0))
     } else {
@@ -314,7 +317,7 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
     let fresh = slot.select.current().is_none();
     let awaits = slot.select.awaits();
     let mut waiting = awaits;
-    if let (Some(spatial), true, Codec::Vp8) = (awaits, fresh, track.codec)
+    if let (Some(spatial), true, true) = (awaits, fresh, track.codec.is_video())
         && replay(track, at, spatial, downlinks, drops, now)
     {
         waiting = None;
@@ -322,30 +325,39 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
     let sink = &mut track.sinks[at];
     let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
     sink.mask = slot.select.mask();
-    sink.needs = sink.mask | ideal.map_or(0, |layer| 1 << layer);
+    let needs = |layer: u8| if track.shared { u8::MAX >> (7 - (layer & 7)) } else { 1 << layer };
+    sink.needs = slot.select.needs() | ideal.map_or(0, needs);
     // The ideal layer is wished for once it flows and becomes the target.
-    if track.codec == Codec::Vp8 { waiting } else { None }
+    if track.codec.is_video() { waiting } else { None }
 }
 
 /// Sends a joiner what the cache has from the newest key frame on. Says whether it began.
 fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drops: &mut Drops, now: Instant) -> bool {
-    let Some(layer) = track.layers.get(usize::from(spatial)) else { return false };
+    let Some(layer) = track.layers.get(track.line(spatial)) else { return false };
     let Some(range) = layer.cache.replay(now) else { return false };
     let sink = &track.sinks[at];
-    let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, spatial, seq));
+    let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, seq));
     let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
     let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
+    let (mut templates, simulcast) = (Templates::default(), !track.shared && track.layers.len() > 1);
     let mut offers = range.filter_map(|seq| {
-        let packet = layer.cache.packet(track.id, spatial, SeqNo(seq))?;
+        let mut packet = layer.cache.packet(track.id, SeqNo(seq))?;
+        if let Some(reading) = frame::read(&mut templates, packet.descriptor, simulcast)
+            && packet.frame.is_none()
+        {
+            // It came before the structure it needs.
+            packet.frame = reading.frame;
+        }
         Some(Offer { packet, meaning: Meaning::of(track.codec, &packet)?, begin })
     });
     let mut began = false;
+    let layers = sink.mask | 1 << (spatial & 7);
     loop {
         let some: ArrayVec<Offer<'_>, PENDING_MAX> = offers.by_ref().take(PENDING_MAX).collect();
         if some.is_empty() {
             return began;
         }
-        began |= downlinks.offer(sink.downlink, sink.slot, &some, 1 << (spatial & 7), drops, now).began != 0;
+        began |= downlinks.offer(sink.downlink, sink.slot, &some, layers, drops, now).began != 0;
         if !began {
             // Not connected yet: another packet will try again.
             return false;

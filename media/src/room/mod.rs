@@ -266,8 +266,9 @@ impl Room {
         if usize::from(layer.spatial) >= state.layers.len() {
             return;
         }
+        let shared = state.shared;
         match state.taps.iter_mut().find(|t| t.id == tap) {
-            Some(known) if known.layer.spatial == layer.spatial => known.layer = layer,
+            Some(known) if known.layer.spatial == layer.spatial || shared => known.layer = layer,
             Some(known) => *known = Tap { id: tap, layer, begun: false },
             None => state.taps.push(Tap { id: tap, layer, begun: false }),
         }
@@ -302,8 +303,8 @@ impl Room {
     /// A packet as the track had it, for a link's repair. Its `age` includes the time it lay here.
     #[must_use]
     pub fn cached(&self, track: TrackId, spatial: u8, seq: SeqNo, now: Instant) -> Option<Packet<'_>> {
-        let layer = self.find(track)?.layers.get(usize::from(spatial))?;
-        let mut packet = layer.cache.packet(track, spatial, seq)?;
+        let state = self.find(track)?;
+        let mut packet = state.layers.get(state.line(spatial))?.cache.packet(track, seq)?;
         packet.age += now.saturating_duration_since(packet.arrived);
         packet.arrived = now;
         Some(packet)
@@ -329,28 +330,36 @@ impl Room {
         let Some(meaning) = Meaning::of(track.codec, packet) else { return self.drops.count(Drop::Malformed) };
         let spatial = packet.layer.spatial;
         let bit = 1u8 << (spatial & 7);
-        let Some(layer) = track.layers.get_mut(usize::from(spatial)) else {
+        // A single encoding may turn out to have layers: by its structure, or by the first packet of one.
+        let told = if meaning.begins && !packet.descriptor.is_empty() { packet.frame } else { None };
+        let highest = told.and_then(|frame| frame.active.best()).map_or(spatial, |best| best.spatial.max(spatial));
+        let grown = highest > 0 && track.codec.is_video() && track.grow(highest.saturating_add(1), now);
+        let line = track.line(spatial);
+        if usize::from(spatial) >= track.layers.len() {
             return self.drops.count(Drop::UnknownLayer);
-        };
+        }
+        let Some(layer) = track.layers.get_mut(line) else { return self.drops.count(Drop::UnknownLayer) };
         let begins_picture = meaning.begins && track.info.kind == Kind::Video;
         if let Err(reason) = layer.cache.insert(packet, begins_picture) {
             return self.drops.count(reason);
         }
-        let resized = layer.observe.packet(packet, &meaning, now);
         if meaning.begins {
             layer.wish.arrived();
         }
+        layer.observe.time(packet);
+        let at = layer.observe.clock().at(packet.timestamp).unwrap_or(packet.arrived);
+        let resized = grown | track.observe(packet, &meaning, now);
         if let Some(level) = packet.level {
             self.speakers.level(packet.track, level, now);
         }
-        let at = layer.observe.clock().at(packet.timestamp).unwrap_or(packet.arrived);
         if track.seen_flowing & bit == 0 || resized {
             self.layer_changed(packet.track, resized, downlinks, now);
         }
         let Some(track) = find_mut(&mut self.tracks, packet.track) else { return };
         let mut awaits = false;
+        let shared = track.shared;
         for tap in &mut track.taps {
-            match tap.wants(packet, &meaning) {
+            match tap.wants(packet, &meaning, shared) {
                 Ok(()) => taps(tap.id, packet),
                 Err(reason) => {
                     awaits |= reason == Drop::AwaitingKeyframe;
@@ -358,7 +367,7 @@ impl Room {
                 }
             }
         }
-        if awaits && track.layers[usize::from(spatial)].stalls(now) {
+        if awaits && track.layers[line].stalls(now) {
             self.streams_changed(packet.track, spatial, awaits, downlinks, now);
         }
         self.wait(packet.track, Pending { spatial, seq: packet.seq, at }, downlinks, now);
@@ -477,11 +486,11 @@ impl Room {
             known.begun = true;
             return;
         }
-        let spatial = known.layer.spatial;
-        let cache = &state.layers[usize::from(spatial)].cache;
+        let (spatial, shared) = (known.layer.spatial, state.shared);
+        let cache = &state.layers[if shared { 0 } else { usize::from(spatial) }].cache;
         if let Some(range) = cache.replay(now) {
-            for packet in range.filter_map(|seq| cache.packet(track, spatial, SeqNo(seq))) {
-                let wanted = Meaning::of(codec, &packet).map(|meaning| known.wants(&packet, &meaning));
+            for packet in range.filter_map(|seq| cache.packet(track, SeqNo(seq))) {
+                let wanted = Meaning::of(codec, &packet).map(|meaning| known.wants(&packet, &meaning, shared));
                 if wanted == Some(Ok(())) {
                     taps(tap, &packet);
                 }

@@ -52,8 +52,8 @@ impl Room {
     ) -> Result<(), Drop> {
         let origin = downlinks.asked_again(id, slot, number, now)?;
         let track = self.find(origin.track).ok_or(Drop::NotInCache)?;
-        let layer = track.layers.get(usize::from(origin.spatial)).ok_or(Drop::NotInCache)?;
-        let packet = layer.cache.packet(origin.track, origin.spatial, origin.seq).ok_or(Drop::NotInCache)?;
+        let layer = track.layers.get(track.line(origin.spatial)).ok_or(Drop::NotInCache)?;
+        let packet = layer.cache.packet(origin.track, origin.seq).ok_or(Drop::NotInCache)?;
         let meaning = Meaning::of(track.codec, &packet).ok_or(Drop::Malformed)?;
         downlinks.repair(id, slot, number, &packet, &meaning, now)
     }

@@ -2,6 +2,8 @@
 
 use super::{Event, Origin, TapId};
 use crate::downlink::{DownlinkId, SlotIndex};
+use crate::drop::Drop;
+use crate::frame::SPATIAL_MAX;
 use crate::packet::{Codec, Packet, TrackId};
 use crate::seq::SeqNo;
 use crate::sink::select::TEMPORAL_ALL;
@@ -29,6 +31,8 @@ pub(super) struct Track {
     pub(super) codec: Codec,
     pub(super) origin: Origin,
     pub(super) csrc: u32,
+    /// Its spatial layers share one sequence, that of the lowest.
+    pub(super) shared: bool,
     pub(super) layers: Vec<LayerState>,
     pub(super) sinks: Vec<Sink>,
     pub(super) taps: Vec<Tap>,
@@ -99,6 +103,7 @@ impl Track {
             codec: Codec::of(&info.codec),
             origin,
             csrc: info.name.participant.csrc(),
+            shared: info.shared,
             layers: Vec::new(),
             sinks: Vec::new(),
             taps: Vec::new(),
@@ -113,6 +118,7 @@ impl Track {
 
     /// Takes in what an announcement says of layers; there is always one, and none goes away.
     pub(super) fn set_layers(&mut self, info: &TrackInfo, now: Instant) {
+        self.shared |= info.shared;
         let count = info.layers.len().clamp(1, LAYERS_MAX).max(self.layers.len());
         for spatial in 0..count {
             let told = info.layers.get(spatial).copied().unwrap_or_default();
@@ -127,6 +133,54 @@ impl Track {
             }
         }
         self.info.layers = self.layers.iter().map(|layer| layer.observe.info(now)).collect();
+        self.info.shared = self.shared;
+    }
+
+    /// The layer whose sequence, cache, clock and key frames a layer has: its own, or the lowest's.
+    #[inline]
+    pub(super) fn line(&self, spatial: u8) -> usize {
+        if self.shared { 0 } else { usize::from(spatial) }
+    }
+
+    /// A single encoding turns out to have these spatial layers: they share its sequence. Says whether that is news.
+    pub(super) fn grow(&mut self, count: u8, now: Instant) -> bool {
+        let count = usize::from(count.min(SPATIAL_MAX));
+        if self.layers.len() >= count || !(self.shared || self.layers.len() == 1) {
+            return false;
+        }
+        let info = TrackInfo { layers: vec![LayerInfo::default(); count], shared: true, ..self.info.clone() };
+        self.set_layers(&info, now);
+        true
+    }
+
+    /// A packet passed: rates of all layers it is a part of, and sizes. Says whether a size changed.
+    #[inline]
+    pub(super) fn observe(&mut self, packet: &Packet<'_>, meaning: &Meaning, now: Instant) -> bool {
+        let own = usize::from(packet.layer.spatial);
+        let mut resized = match self.layers.get_mut(own) {
+            Some(layer) => layer.observe.packet(packet, meaning, now),
+            None => false,
+        };
+        let Some(frame) = &packet.frame else { return resized };
+        if self.shared {
+            for (spatial, layer) in self.layers.iter_mut().enumerate().filter(|(spatial, _)| *spatial != own) {
+                let columns = frame.part_of.row(spatial as u8);
+                if columns != 0 {
+                    layer.observe.carries(packet, columns.trailing_zeros() as u8, now);
+                }
+            }
+        }
+        if meaning.begins
+            && !packet.descriptor.is_empty()
+            && let Some(templates) = crate::frame::alone(packet.descriptor)
+        {
+            let sizes = templates.structure().map_or(&[][..], |structure| &structure.sizes);
+            let layers = if self.shared { self.layers.iter_mut() } else { self.layers[own..].iter_mut() };
+            for (layer, size) in layers.zip(sizes.iter().take(if self.shared { sizes.len() } else { 1 })) {
+                resized |= layer.observe.resize(*size);
+            }
+        }
+        resized
     }
 
     /// Layers that may be chosen: they flow, or nobody has asked for them long enough to know better.
@@ -145,14 +199,16 @@ impl Track {
 
     /// What all sinks and taps together want of each layer; `heard`: somebody may hear it without having it in a slot.
     pub(super) fn settle_demand(&mut self, heard: bool, events: &mut VecDeque<Event>, now: Instant) {
+        let shared = self.shared;
         for (spatial, layer) in self.layers.iter_mut().enumerate() {
             let by_slot = heard || self.sinks.iter().any(|sink| sink.needs & 1 << spatial != 0);
-            let by_tap = self.taps.iter().filter(|t| usize::from(t.layer.spatial) == spatial).map(|t| t.layer.temporal);
+            let carries = |of: usize| if shared { of >= spatial } else { of == spatial };
+            let by_tap = self.taps.iter().filter(|t| carries(t.layer.spatial.into())).map(|t| t.layer.temporal);
             let wanted = if by_slot { Some(TEMPORAL_ALL) } else { by_tap.max() };
             if layer.demand.want(wanted, now) {
                 events.push_back(Event::Demand { track: self.id, spatial: spatial as u8, temporal: wanted });
             }
-            if wanted.is_none() {
+            if wanted.is_none() && (!shared || spatial == 0) {
                 layer.wish.forget();
             }
         }
@@ -169,13 +225,14 @@ impl Track {
 
     /// A key frame of this layer is needed; asks at once if the pace allows.
     pub(super) fn wish(&mut self, spatial: u8, events: &mut VecDeque<Event>, now: Instant) {
-        if self.codec != Codec::Vp8 {
+        if !self.codec.is_video() {
             return;
         }
-        if let Some(layer) = self.layers.get_mut(usize::from(spatial)) {
+        let line = self.line(spatial);
+        if let Some(layer) = self.layers.get_mut(line) {
             layer.wish.wish(now);
             if layer.wish.poll(now) {
-                events.push_back(Event::KeyFrame { track: self.id, spatial });
+                events.push_back(Event::KeyFrame { track: self.id, spatial: line as u8 });
             }
         }
     }
@@ -199,9 +256,8 @@ impl Track {
 impl Tap {
     /// Whether the tap's owner wants the packet.
     #[inline]
-    pub(super) fn wants(&mut self, packet: &Packet<'_>, meaning: &Meaning) -> Result<(), crate::drop::Drop> {
-        use crate::drop::Drop;
-        if packet.layer.spatial != self.layer.spatial {
+    pub(super) fn wants(&mut self, packet: &Packet<'_>, meaning: &Meaning, shared: bool) -> Result<(), Drop> {
+        if !shared && packet.layer.spatial != self.layer.spatial {
             return Err(Drop::OtherLayer);
         }
         if !self.begun {
@@ -212,6 +268,10 @@ impl Tap {
         }
         if packet.layer.temporal > self.layer.temporal {
             return Err(Drop::AboveTemporal);
+        }
+        // Who watches what behind the tap may need any of the lower layers: independent between key frames or not.
+        if packet.layer.spatial > self.layer.spatial {
+            return Err(Drop::NotNeeded);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! A [`Stream`] is a chain of segments: each says how one encoding's numbers become the subscriber's. It keeps the last
 //! few, so that a repair asked for later gets the very numbers it had; no per-packet memory is needed for that.
 
+pub mod frames;
 pub mod renumber;
 pub mod rewrite;
 pub mod select;
@@ -18,6 +19,7 @@ use crate::packet::{Packet, TrackId};
 use crate::seq::SeqNo;
 use crate::srtp::Window;
 use crate::track::Meaning;
+use lyceum_wire::dd::Mandatory;
 use renumber::Numbers;
 use rewrite::Times;
 use std::time::{Duration, Instant};
@@ -31,6 +33,8 @@ pub struct Stream {
     next_seq: u64,
     next_picture: u64,
     next_tl0: u8,
+    /// The next frame number of the dependency descriptor.
+    next_frame: u16,
     /// The newest picture's timestamp, and the moment it is from.
     clock: Option<StreamClock>,
     first_timestamp: u32,
@@ -64,10 +68,12 @@ pub struct Placed {
     pub seq: SeqNo,
     /// RTP timestamp.
     pub timestamp: u32,
-    /// VP8 picture id.
+    /// VP8 or VP9 picture id.
     pub picture_id: u16,
-    /// VP8 TL0PICIDX.
+    /// VP8 or VP9 TL0PICIDX.
     pub tl0: u8,
+    /// Frame number of the dependency descriptor.
+    pub frame: u16,
 }
 
 /// Where an outgoing number came from.
@@ -117,6 +123,8 @@ struct Segment {
     spatial: u8,
     packets: Numbers,
     pictures: Option<Pictures>,
+    /// Outgoing frame number minus incoming: frames refer to each other by distances, so gaps stay.
+    frame_offset: u16,
     times: Times,
 }
 
@@ -141,6 +149,7 @@ impl Stream {
             next_seq: 1 + (seed & 0x3fff),
             next_picture: (seed >> 16) & 0x3fff,
             next_tl0: (seed >> 32) as u8,
+            next_frame: (seed >> 40) as u16,
             clock: None,
             first_timestamp: (seed >> 24) as u32,
         }
@@ -180,15 +189,14 @@ impl Stream {
     /// Begins a segment with this packet, which must be placed next.
     pub fn begin(&mut self, packet: &Packet<'_>, meaning: &Meaning, begin: Begin, hz: u32, now: Instant) {
         let times = self.times(packet, begin, hz, now);
-        let pictures = meaning.vp8.and_then(|vp8| {
-            let id = vp8.picture_id?;
+        let pictures = meaning.numbers.picture_id().map(|id| {
             let first = PICTURES_START + u64::from(id.value);
-            Some(Pictures {
+            Pictures {
                 numbers: Numbers::new(first, self.next_picture),
                 bits: if id.long { 15 } else { 7 },
                 highest: first,
-                tl0_offset: self.next_tl0.wrapping_sub(vp8.tl0_picture.unwrap_or(0)),
-            })
+                tl0_offset: self.next_tl0.wrapping_sub(meaning.numbers.tl0_picture().unwrap_or(0)),
+            }
         });
         if self.segments.len() == SEGMENTS_KEPT {
             self.segments.remove(0);
@@ -198,6 +206,7 @@ impl Stream {
             spatial: packet.layer.spatial,
             packets: Numbers::new(packet.seq.0, self.next_seq),
             pictures,
+            frame_offset: self.next_frame.wrapping_sub(frame_number(packet).unwrap_or(0)),
             times,
         });
     }
@@ -221,9 +230,12 @@ impl Stream {
         self.next_seq = self.next_seq.max(seq + 1);
         if let Some(pictures) = &segment.pictures {
             self.next_picture = pictures.numbers.next_out();
-            if meaning.vp8.is_some_and(|vp8| vp8.temporal.unwrap_or(0) == 0) && newer_u8(placed.tl0, self.next_tl0) {
+            if meaning.numbers.is_base() && newer_u8(placed.tl0, self.next_tl0) {
                 self.next_tl0 = placed.tl0.wrapping_add(1);
             }
+        }
+        if !packet.descriptor.is_empty() && placed.frame.wrapping_sub(self.next_frame) < 1 << 15 {
+            self.next_frame = placed.frame.wrapping_add(1);
         }
         let moved = self.clock.is_none_or(|clock| placed.timestamp.wrapping_sub(clock.timestamp) as i32 >= 0);
         if moved {
@@ -238,7 +250,9 @@ impl Stream {
     pub fn skip(&mut self, packet: &Packet<'_>, meaning: &Meaning) {
         if let Some(segment) = self.segments.last_mut() {
             segment.packets.skip(packet.seq.0);
-            if let (Some(pictures), Some(id)) = (&mut segment.pictures, meaning.vp8.and_then(|v| v.picture_id)) {
+            if let (Some(pictures), Some(id), true) =
+                (&mut segment.pictures, meaning.numbers.picture_id(), meaning.numbers.closes_up())
+            {
                 let picture = pictures.extend(id.value);
                 pictures.numbers.skip(picture);
                 self.next_picture = pictures.numbers.next_out();
@@ -296,25 +310,31 @@ impl Stream {
 impl Segment {
     fn placed(&mut self, seq: u64, packet: &Packet<'_>, meaning: &Meaning) -> Result<Placed, Drop> {
         let (mut picture_id, mut tl0) = (0, 0);
-        if let (Some(pictures), Some(vp8)) = (&mut self.pictures, meaning.vp8) {
-            if let Some(id) = vp8.picture_id {
+        if let Some(pictures) = &mut self.pictures {
+            if let Some(id) = meaning.numbers.picture_id() {
                 let picture = pictures.extend(id.value);
                 picture_id = pictures.numbers.place(picture)? as u16;
             }
-            tl0 = vp8.tl0_picture.unwrap_or(0).wrapping_add(pictures.tl0_offset);
+            tl0 = meaning.numbers.tl0_picture().unwrap_or(0).wrapping_add(pictures.tl0_offset);
         }
-        Ok(Placed { seq: SeqNo(seq), timestamp: self.times.out(packet.timestamp), picture_id, tl0 })
+        let timestamp = self.times.out(packet.timestamp);
+        Ok(Placed { seq: SeqNo(seq), timestamp, picture_id, tl0, frame: self.frame(packet) })
     }
 
     fn peek(&self, seq: u64, packet: &Packet<'_>, meaning: &Meaning) -> Option<Placed> {
         let (mut picture_id, mut tl0) = (0, 0);
-        if let (Some(pictures), Some(vp8)) = (&self.pictures, meaning.vp8) {
-            if let Some(id) = vp8.picture_id {
+        if let Some(pictures) = &self.pictures {
+            if let Some(id) = meaning.numbers.picture_id() {
                 picture_id = pictures.numbers.peek(pictures.nearest(id.value))? as u16;
             }
-            tl0 = vp8.tl0_picture.unwrap_or(0).wrapping_add(pictures.tl0_offset);
+            tl0 = meaning.numbers.tl0_picture().unwrap_or(0).wrapping_add(pictures.tl0_offset);
         }
-        Some(Placed { seq: SeqNo(seq), timestamp: self.times.out(packet.timestamp), picture_id, tl0 })
+        let timestamp = self.times.out(packet.timestamp);
+        Some(Placed { seq: SeqNo(seq), timestamp, picture_id, tl0, frame: self.frame(packet) })
+    }
+
+    fn frame(&self, packet: &Packet<'_>) -> u16 {
+        frame_number(packet).unwrap_or(0).wrapping_add(self.frame_offset)
     }
 }
 
@@ -330,6 +350,11 @@ impl Pictures {
         self.highest = self.highest.max(picture);
         picture
     }
+}
+
+/// The frame number that a packet's descriptor says.
+fn frame_number(packet: &Packet<'_>) -> Option<u16> {
+    Mandatory::parse(packet.descriptor).ok().map(|said| said.number)
 }
 
 fn newer_u8(candidate: u8, than_or_equal: u8) -> bool {

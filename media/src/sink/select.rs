@@ -1,9 +1,21 @@
 //! Which packets of its track a sink wants, and which layer it should show.
+//!
+//! Simulcast encodings are separate streams: another one begins with its key frame. Layers that refer to each other (SVC) share
+//! one sequence. There a sink is *at* a layer, and goes to another at a frame that says so ([`Frame::switch_to`]) and that it
+//! can decode, because everything the frame refers to was taken. What a frame is to the layer decides about its packets:
+//!
+//! ```text
+//!   at S1 T2, wants S2        S0 S1 S2   S0 S1 S2 key
+//!   full SVC                  ✓  ✓  ✗    ✓  ✓  ✓          up: at a key frame; down: at the next base frame
+//!   k-SVC                     ✗  ✓  ✗    ✓  ✓  ✓          layers meet at key frames only, so both ways there
+//! ```
 
+use super::frames::{Fate, Frames};
 use crate::drop::Drop;
+use crate::frame::{Frame, Grid};
 use crate::packet::Packet;
 use crate::track::Meaning;
-use lyceum_wire::link::LayerInfo;
+use lyceum_wire::link::{Layer, LayerInfo};
 
 /// What a sink shows now and what it would like to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,6 +28,12 @@ pub struct Select {
     temporal: u8,
     /// Highest temporal layer shown: steps up only where the codec allows.
     temporal_now: u8,
+    /// The track's spatial layers share one sequence.
+    shared: bool,
+    /// Lower layers are taken with the one shown, between key frames too: it can go down without a key frame.
+    nested: bool,
+    /// What became of the last frames, where they are numbered.
+    frames: Frames,
 }
 
 /// What a wanted packet is to the sink.
@@ -34,7 +52,18 @@ impl Select {
         Self { temporal: TEMPORAL_ALL, temporal_now: TEMPORAL_ALL, ..Self::default() }
     }
 
-    /// Wants this spatial layer from its next key frame on; none: pause.
+    /// The track's spatial layers share one sequence, or each has its own.
+    pub fn share(&mut self, shared: bool) {
+        self.shared = shared;
+    }
+
+    /// Whether they share one.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.shared
+    }
+
+    /// Wants this spatial layer as soon as it can be shown; none: pause.
     pub fn aim(&mut self, target: Option<u8>) {
         self.target = target;
         if target.is_none() {
@@ -65,34 +94,73 @@ impl Select {
         self.current
     }
 
+    /// The layer it shows up to, where layers share a sequence or frames say what they are.
+    #[must_use]
+    pub fn at(&self) -> Option<Layer> {
+        self.current.map(|spatial| Layer { spatial, temporal: self.temporal_now })
+    }
+
+    /// Whether a packet ends a picture for this sink: the last one of its highest frame.
+    #[inline]
+    #[must_use]
+    pub fn ends_picture(&self, packet: &Packet<'_>) -> bool {
+        self.shared && packet.flags.end && self.current == Some(packet.layer.spatial)
+    }
+
     /// Whether a key frame of the target is needed.
     #[must_use]
     pub fn awaits(&self) -> Option<u8> {
-        self.target.filter(|_| self.current != self.target)
+        let goes_down = self.shared && self.nested && self.target < self.current;
+        self.target.filter(|_| self.current != self.target && !goes_down)
     }
 
     /// Spatial layers of interest, a bit each.
     #[must_use]
     pub fn mask(&self) -> u8 {
         let bit = |layer: Option<u8>| layer.map_or(0, |layer| 1u8 << (layer & 7));
-        bit(self.target) | bit(self.current)
+        match (self.shared, self.target) {
+            // What is left out must close up: it sees everything that passes.
+            (true, Some(_)) => u8::MAX,
+            _ => bit(self.target) | bit(self.current),
+        }
     }
 
-    /// Whether it wants the packet.
+    /// Spatial layers that it could not do without, a bit each.
+    #[must_use]
+    pub fn needs(&self) -> u8 {
+        let up_to = |layer: Option<u8>| layer.map_or(0, |layer| u8::MAX >> (7 - (layer & 7)));
+        if self.shared { up_to(self.target) | up_to(self.current) } else { self.mask() }
+    }
+
+    /// Whether the sink wants this packet.
     #[inline]
     pub fn wants(&self, packet: &Packet<'_>, meaning: &Meaning) -> Result<Step, Drop> {
         let Some(target) = self.target else { return Err(Drop::Paused) };
         let spatial = packet.layer.spatial;
-        if spatial == target && Some(spatial) != self.current {
-            return if meaning.begins { Ok(Step::Begin) } else { Err(Drop::AwaitingKeyframe) };
+        if !self.shared {
+            if spatial == target && Some(spatial) != self.current {
+                return if meaning.begins { Ok(Step::Begin) } else { Err(Drop::AwaitingKeyframe) };
+            }
+            if Some(spatial) != self.current {
+                return Err(Drop::OtherLayer);
+            }
+        } else if self.current.is_none() {
+            // A key frame of another layer than the one it would be at is of no use where layers are independent.
+            let useful = packet.frame.is_some_and(|frame| self.goal(&frame).is_some_and(|at| frame.switch_to.has(at)));
+            return if meaning.begins && useful { Ok(Step::Begin) } else { Err(Drop::AwaitingKeyframe) };
         }
-        if Some(spatial) != self.current {
-            return Err(Drop::OtherLayer);
+        if packet.payload.is_empty() {
+            return Ok(Step::Continue);
         }
-        if packet.layer.temporal > self.temporal_now && !self.may_step_up(packet, meaning) {
-            return Err(Drop::AboveTemporal);
+        match &packet.frame {
+            Some(frame) => self.wants_frame(packet, frame),
+            // Its place in the sequence stays open for when it can be read.
+            None if !packet.descriptor.is_empty() => Err(Drop::UnknownTemplate),
+            None if packet.layer.temporal > self.temporal_now && !self.may_step_up(packet, meaning) => {
+                Err(Drop::AboveTemporal)
+            }
+            None => Ok(Step::Continue),
         }
-        Ok(Step::Continue)
     }
 
     /// The packet was taken.
@@ -101,15 +169,133 @@ impl Select {
         if step == Step::Begin {
             self.current = Some(packet.layer.spatial);
             self.temporal_now = self.temporal;
-        } else if packet.layer.temporal > self.temporal_now {
-            self.temporal_now = packet.layer.temporal;
+            self.frames.clear();
+            self.nested = false;
+        }
+        match &packet.frame {
+            Some(frame) => {
+                if self.fate(frame) == Fate::Unknown {
+                    self.go(packet, frame, step);
+                    self.decide(frame, true);
+                }
+                self.nested |= !packet.flags.keyframe && Some(packet.layer.spatial) < self.current;
+            }
+            None if packet.layer.temporal > self.temporal_now => self.temporal_now = packet.layer.temporal,
+            None => {}
         }
     }
 
-    /// A picture that refers to nothing above the base is a place to step up (RFC 7741 §4.2, Y).
+    /// Whether what follows closes up over a packet that was refused for this reason.
+    #[inline]
+    #[must_use]
+    pub fn closes_over(&self, reason: Drop) -> bool {
+        match reason {
+            Drop::AboveTemporal | Drop::NotNeeded => true,
+            Drop::AwaitingKeyframe => self.shared && self.current.is_some(),
+            _ => false,
+        }
+    }
+
+    /// The packet was left out.
+    #[inline]
+    pub fn left(&mut self, packet: &Packet<'_>) {
+        if let Some(frame) = &packet.frame
+            && self.fate(frame) == Fate::Unknown
+        {
+            self.decide(frame, false);
+            let base = packet.layer.temporal == 0 && !packet.flags.keyframe;
+            self.nested &= !base || Some(packet.layer.spatial) >= self.current;
+        }
+    }
+
+    /// By what the frame is to the layer the sink is at, or goes to with it. All packets of a frame have one fate.
+    #[inline]
+    fn wants_frame(&self, packet: &Packet<'_>, frame: &Frame) -> Result<Step, Drop> {
+        match self.fate(frame) {
+            Fate::Taken => return Ok(Step::Continue),
+            Fate::Left => return Err(self.reason(packet)),
+            Fate::Unknown => {}
+        }
+        let at = self.switch(packet, frame).or_else(|| self.at_of(frame));
+        if at.is_some_and(|at| frame.part_of.has(at)) { Ok(Step::Continue) } else { Err(self.reason(packet)) }
+    }
+
+    fn reason(&self, packet: &Packet<'_>) -> Drop {
+        match Some(packet.layer.spatial) {
+            spatial if spatial == self.current => Drop::AboveTemporal,
+            spatial if self.awaits().is_some() && spatial == self.target => Drop::AwaitingKeyframe,
+            _ => Drop::NotNeeded,
+        }
+    }
+
+    /// Goes to another layer with this frame, if it is the place.
+    fn go(&mut self, packet: &Packet<'_>, frame: &Frame, step: Step) {
+        let to = if step == Step::Begin { self.goal(frame) } else { self.switch(packet, frame) };
+        if let Some(to) = to {
+            if self.shared {
+                self.current = Some(to.spatial);
+            }
+            // "All of them" stays so when an encoder makes more of them later.
+            let all = self.temporal >= TEMPORAL_ALL && frame.active.row(self.row(to.spatial)) >> to.temporal == 1;
+            self.temporal_now = if all { TEMPORAL_ALL } else { to.temporal };
+        }
+    }
+
+    /// The layer to go to with this frame, when it is a better one than the sink is at.
+    fn switch(&self, packet: &Packet<'_>, frame: &Frame) -> Option<Layer> {
+        let goal = self.goal(frame)?;
+        let here = self.at_of(frame);
+        let columns = frame.switch_to.and(frame.active).and(Grid::up_to(goal)).row(goal.spatial);
+        let to = Layer { spatial: goal.spatial, temporal: u8::try_from(columns.checked_ilog2()?).ok()? };
+        let changes = here.is_none_or(|here| here.spatial != to.spatial || here.temporal < to.temporal);
+        // A late frame is no place to switch: what came after it was judged from where the sink was.
+        let ahead = frame.number.is_none_or(|number| self.frames.is_ahead(number));
+        (changes && ahead && self.can_decode(packet, frame)).then_some(to)
+    }
+
+    /// Where the sink would like to be among the layers there are: as high as wanted, spatial first.
+    fn goal(&self, frame: &Frame) -> Option<Layer> {
+        let spatial = self.row(self.target?);
+        frame.active.and(Grid::up_to(Layer { spatial, temporal: self.temporal })).best()
+    }
+
+    /// Where it is, among the layers there are.
+    fn at_of(&self, frame: &Frame) -> Option<Layer> {
+        let spatial = self.row(self.current?);
+        let up_to = Grid::up_to(Layer { spatial, temporal: self.temporal_now });
+        let columns = frame.active.and(up_to).row(spatial);
+        match columns.checked_ilog2() {
+            Some(temporal) => Some(Layer { spatial, temporal: u8::try_from(temporal).ok()? }),
+            // The publisher makes this layer no more: the next lower one goes on as far as it was taken with it.
+            None => frame.active.and(up_to).best(),
+        }
+    }
+
+    /// A simulcast encoding's layers are all in the lowest row.
+    fn row(&self, spatial: u8) -> u8 {
+        if self.shared { spatial } else { 0 }
+    }
+
+    fn fate(&self, frame: &Frame) -> Fate {
+        frame.number.map_or(Fate::Unknown, |number| self.frames.fate(number))
+    }
+
+    fn decide(&mut self, frame: &Frame, taken: bool) {
+        if let Some(number) = frame.number {
+            self.frames.decide(number, taken);
+        }
+    }
+
+    /// Everything the frame refers to was taken. Where frames have no numbers: it is of the layer shown.
+    fn can_decode(&self, packet: &Packet<'_>, frame: &Frame) -> bool {
+        let Some(number) = frame.number else { return frame.key || self.current == Some(packet.layer.spatial) };
+        let taken = |back: &u16| self.frames.fate(number.wrapping_sub(*back)) == Fate::Taken;
+        frame.references().is_some_and(|references| references.iter().all(taken))
+    }
+
+    /// A picture that refers to nothing above the base is a place to step up.
     fn may_step_up(&self, packet: &Packet<'_>, meaning: &Meaning) -> bool {
-        packet.layer.temporal <= self.temporal
-            && meaning.vp8.is_some_and(|vp8| vp8.frame_start() && (vp8.layer_sync || meaning.begins))
+        packet.layer.temporal <= self.temporal && meaning.steps_up()
     }
 }
 
@@ -179,7 +365,10 @@ mod tests {
     use super::*;
 
     fn layers(sizes: &[(u16, u16)]) -> Vec<LayerInfo> {
-        sizes.iter().map(|(width, height)| LayerInfo { width: *width, height: *height, bitrate_bps: 0 }).collect()
+        sizes
+            .iter()
+            .map(|(width, height)| LayerInfo { width: *width, height: *height, bitrate_bps: 0, ..LayerInfo::default() })
+            .collect()
     }
 
     #[test]

@@ -30,6 +30,8 @@ fn packet<'a>(track: u32, spatial: u8, seq: u64, timestamp: u32, at: Instant, pa
         timestamp,
         marker: true,
         flags: Flags::default(),
+        frame: None,
+        descriptor: &[],
         level: None,
         arrived: at,
         age: Duration::ZERO,

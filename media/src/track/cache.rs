@@ -6,10 +6,11 @@
 //!   bytes     ▓▓▓│▓▓▓▓▓▓▓│▓▓▓▓▓▓▓▓│░░░░░   one ring; `end` only rises, a packet lives until the ring has passed it
 //! ```
 //!
-//! Both rings begin small and double when they would overwrite something younger than [`KEEP`], up to their bounds. In steady state
+//! A dependency descriptor lies in front of its payload. Both rings begin small and double when they would overwrite something younger than [`KEEP`], up to their bounds. In steady state
 //! nothing is allocated.
 
 use crate::drop::Drop;
+use crate::frame::Frame;
 use crate::packet::{AudioLevel, Flags, Packet, TrackId};
 use crate::seq::SeqNo;
 use lyceum_wire::link::Layer;
@@ -31,7 +32,7 @@ pub const REPLAY_AGE_MAX: Duration = Duration::from_millis(2_000);
 /// … and no more packets than this: they leave in one burst, about the burst of a large key frame.
 pub const REPLAY_PACKETS_MAX: u64 = 256;
 
-/// Recent packets of one layer.
+/// Recent packets of one layer, or of all layers that share a sequence.
 #[derive(Debug)]
 pub struct Cache {
     entries: Vec<Entry>,
@@ -55,9 +56,11 @@ struct Entry {
     seq: u64,
     at: u64,
     len: u16,
-    temporal: u8,
+    descriptor_len: u8,
+    layer: Layer,
     marker: bool,
     flags: Flags,
+    frame: Option<Frame>,
     level: Option<AudioLevel>,
     timestamp: u32,
     arrived: Instant,
@@ -93,9 +96,11 @@ impl Cache {
             seq: seq.0,
             at,
             len: packet.payload.len() as u16,
-            temporal: packet.layer.temporal,
+            descriptor_len: packet.descriptor.len() as u8,
+            layer: packet.layer,
             marker: packet.marker,
             flags: packet.flags,
+            frame: packet.frame,
             level: packet.level,
             timestamp: packet.timestamp,
             arrived: packet.arrived,
@@ -110,7 +115,7 @@ impl Cache {
 
     /// The packet with this number, if it is still here.
     #[must_use]
-    pub fn packet(&self, track: TrackId, spatial: u8, seq: SeqNo) -> Option<Packet<'_>> {
+    pub fn packet(&self, track: TrackId, seq: SeqNo) -> Option<Packet<'_>> {
         if self.entries.is_empty() {
             return None;
         }
@@ -119,17 +124,21 @@ impl Cache {
             return None;
         }
         let start = (entry.at % self.bytes.len() as u64) as usize;
+        let bytes = self.bytes.get(start..start + entry.bytes())?;
+        let (descriptor, payload) = bytes.split_at_checked(usize::from(entry.descriptor_len))?;
         Some(Packet {
             track,
-            layer: Layer { spatial, temporal: entry.temporal },
+            layer: entry.layer,
             seq,
             timestamp: entry.timestamp,
             marker: entry.marker,
             flags: entry.flags,
+            frame: entry.frame,
+            descriptor,
             level: entry.level,
             arrived: entry.arrived,
             age: entry.age,
-            payload: self.bytes.get(start..start + usize::from(entry.len))?,
+            payload,
         })
     }
 
@@ -170,7 +179,7 @@ impl Cache {
             }
             self.grow_entries(now);
         }
-        let len = packet.payload.len() as u64;
+        let len = (packet.descriptor.len() + packet.payload.len()) as u64;
         loop {
             let ring = self.bytes.len() as u64;
             let skipped = if self.end % ring + len > ring { ring - self.end % ring } else { 0 };
@@ -216,7 +225,7 @@ impl Cache {
         self.written.clear();
         for i in live {
             let start = (self.entries[i].at % len) as usize;
-            let Some(payload) = old.get(start..start + usize::from(self.entries[i].len)) else { continue };
+            let Some(payload) = old.get(start..start + self.entries[i].bytes()) else { continue };
             let at = self.end as usize;
             self.bytes[at..at + payload.len()].copy_from_slice(payload);
             self.entries[i].at = self.end;
@@ -225,19 +234,25 @@ impl Cache {
         }
     }
 
-    /// Copies the payload into the ring in one piece and says where.
+    /// Copies descriptor and payload into the ring in one piece and says where.
     fn write(&mut self, packet: &Packet<'_>) -> u64 {
         let len = self.bytes.len() as u64;
         let offset = self.end % len;
-        if offset + packet.payload.len() as u64 > len {
+        let bytes = packet.descriptor.len() + packet.payload.len();
+        if offset + bytes as u64 > len {
             self.end += len - offset;
         }
         let at = self.end;
         let start = (at % len) as usize;
-        if let Some(place) = self.bytes.get_mut(start..start + packet.payload.len()) {
-            place.copy_from_slice(packet.payload);
+        if let Some((descriptor, payload)) = self
+            .bytes
+            .get_mut(start..start + bytes)
+            .and_then(|place| place.split_at_mut_checked(packet.descriptor.len()))
+        {
+            descriptor.copy_from_slice(packet.descriptor);
+            payload.copy_from_slice(packet.payload);
         }
-        self.end += packet.payload.len() as u64;
+        self.end += bytes as u64;
         self.written.push_back(Written { at, arrived: packet.arrived });
         at
     }
@@ -250,14 +265,21 @@ impl Default for Cache {
 }
 
 impl Entry {
+    /// Bytes it has in the ring.
+    fn bytes(&self) -> usize {
+        usize::from(self.descriptor_len) + usize::from(self.len)
+    }
+
     fn nothing(now: Instant) -> Self {
         Self {
             seq: NOTHING,
             at: 0,
             len: 0,
-            temporal: 0,
+            descriptor_len: 0,
+            layer: Layer::default(),
             marker: false,
             flags: Flags::default(),
+            frame: None,
             level: None,
             timestamp: 0,
             arrived: now,

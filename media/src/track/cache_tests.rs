@@ -11,6 +11,8 @@ fn packet(seq: u64, at: Instant, payload: &[u8]) -> Packet<'_> {
         timestamp: seq as u32,
         marker: false,
         flags: Flags::default(),
+        frame: None,
+        descriptor: &[],
         level: None,
         arrived: at,
         age: Duration::ZERO,
@@ -33,8 +35,8 @@ fn what_came_can_be_had_again_and_a_repeat_is_known() {
     assert_eq!(cache.insert(&packet(12, t, b"twelve"), false), Ok(()));
     assert_eq!(cache.insert(&packet(10, t, b"ten"), false), Err(Drop::Duplicate));
     assert_eq!(cache.insert(&packet(11, t, b"eleven"), false), Ok(()), "late, not too late");
-    assert_eq!(cache.packet(TrackId(0), 0, SeqNo(11)).unwrap().payload, b"eleven");
-    assert!(cache.packet(TrackId(0), 0, SeqNo(13)).is_none());
+    assert_eq!(cache.packet(TrackId(0), SeqNo(11)).unwrap().payload, b"eleven");
+    assert!(cache.packet(TrackId(0), SeqNo(13)).is_none());
     assert_eq!(cache.insert(&packet(5_000, t, b"far"), false), Ok(()));
     assert_eq!(cache.insert(&packet(13, t, b"old"), false), Err(Drop::TooOld));
 }
@@ -49,7 +51,7 @@ fn it_grows_to_keep_two_seconds_and_no_further() {
         cache.insert(&packet(seq, at, &payload(seq, 1_000)), false).unwrap();
         if seq % 5_000 == 4_999 {
             sizes.push(cache.footprint());
-            let kept = (seq - 900..=seq).filter(|s| cache.packet(TrackId(0), 0, SeqNo(*s)).is_some()).count();
+            let kept = (seq - 900..=seq).filter(|s| cache.packet(TrackId(0), SeqNo(*s)).is_some()).count();
             assert_eq!(kept, 901);
         }
     }
@@ -68,7 +70,7 @@ fn growing_late_loses_nothing() {
     for seq in 1_200..1_400u64 {
         cache.insert(&packet(seq, t + Duration::from_millis((seq - 1_200) * 5), &payload(seq, 1_200)), false).unwrap();
         for kept in 1_200..=seq {
-            let found = cache.packet(TrackId(0), 0, SeqNo(kept));
+            let found = cache.packet(TrackId(0), SeqNo(kept));
             assert!(found.is_some_and(|p| p.payload == payload(kept, 1_200)), "{kept} at {seq}");
         }
     }
@@ -107,10 +109,10 @@ proptest! {
                     prop_assert!(kept.contains_key(&seq));
                 }
             }
-            prop_assert_eq!(cache.packet(TrackId(0), 0, SeqNo(seq)).map(|p| p.payload.to_vec()), kept.get(&seq).cloned());
+            prop_assert_eq!(cache.packet(TrackId(0), SeqNo(seq)).map(|p| p.payload.to_vec()), kept.get(&seq).cloned());
         }
         for (seq, bytes) in kept {
-            if let Some(found) = cache.packet(TrackId(0), 0, SeqNo(seq)) {
+            if let Some(found) = cache.packet(TrackId(0), SeqNo(seq)) {
                 prop_assert_eq!(found.payload, bytes.as_slice());
             }
         }

@@ -1,8 +1,10 @@
 //! What the packets of one layer show by passing: size, rate, whether it flows, and where its timestamps stand on the node's clock.
 
 use super::Meaning;
+use crate::frame::TEMPORAL_MAX;
 use crate::packet::Packet;
 use lyceum_wire::link::LayerInfo;
+use lyceum_wire::vp8;
 use std::time::{Duration, Instant};
 
 /// Rates are measured over this long: long enough to hold a key frame, short enough to follow a change.
@@ -15,7 +17,8 @@ pub const SILENT_AFTER: Duration = Duration::from_millis(1_500);
 pub struct Observe {
     info: LayerInfo,
     window_start: Option<Instant>,
-    window_bytes: usize,
+    /// Bytes of each temporal layer.
+    window_bytes: [usize; TEMPORAL_MAX as usize],
     last: Option<Instant>,
     clock: Clock,
 }
@@ -24,30 +27,50 @@ impl Observe {
     /// Of a layer whose timestamps run at `clock_hz`.
     #[must_use]
     pub fn new(info: LayerInfo, clock_hz: u32) -> Self {
-        Self { info, window_start: None, window_bytes: 0, last: None, clock: Clock::new(clock_hz) }
+        Self {
+            info,
+            window_start: None,
+            window_bytes: [0; TEMPORAL_MAX as usize],
+            last: None,
+            clock: Clock::new(clock_hz),
+        }
     }
 
-    /// A packet passed. Says whether the size changed.
+    /// A packet of this layer passed. Says whether the size changed.
     pub fn packet(&mut self, packet: &Packet<'_>, meaning: &Meaning, now: Instant) -> bool {
         self.last = Some(now);
-        self.window_bytes += packet.payload.len();
+        self.carries(packet, packet.layer.temporal, now);
+        meaning.size.is_some_and(|size| self.resize(size))
+    }
+
+    /// Who is sent this layer up to `temporal` is sent this packet, too: its own, or one of a lower spatial layer it needs.
+    pub fn carries(&mut self, packet: &Packet<'_>, temporal: u8, now: Instant) {
+        self.window_bytes[usize::from(temporal.min(TEMPORAL_MAX - 1))] += packet.payload.len();
         let start = *self.window_start.get_or_insert(now);
         let elapsed = now.saturating_duration_since(start);
         if elapsed >= RATE_WINDOW {
-            let bits = self.window_bytes as f64 * 8.0 / elapsed.as_secs_f64();
-            self.info.bitrate_bps = bits as u32;
-            (self.window_start, self.window_bytes) = (Some(now), 0);
+            let mut bytes = 0;
+            for (rate, own) in self.info.temporal_bps.iter_mut().zip(&mut self.window_bytes) {
+                bytes += std::mem::take(own);
+                *rate = (bytes as f64 * 8.0 / elapsed.as_secs_f64()) as u32;
+            }
+            self.info.bitrate_bps = self.info.temporal_bps[usize::from(TEMPORAL_MAX) - 1];
+            self.window_start = Some(now);
         }
+    }
+
+    /// A packet of the sequence this layer's numbers and timestamps are from.
+    pub fn time(&mut self, packet: &Packet<'_>) {
         if !packet.payload.is_empty() {
             self.clock.packet(packet.timestamp, packet.arrived.checked_sub(packet.age).unwrap_or(packet.arrived));
         }
-        match meaning.size {
-            Some(size) if (size.width, size.height) != (self.info.width, self.info.height) => {
-                (self.info.width, self.info.height) = (size.width, size.height);
-                true
-            }
-            _ => false,
-        }
+    }
+
+    /// Its pictures have this size. Says whether that is news.
+    pub fn resize(&mut self, size: vp8::Size) -> bool {
+        let news = (size.width, size.height) != (self.info.width, self.info.height);
+        (self.info.width, self.info.height) = (size.width, size.height);
+        news
     }
 
     /// News from elsewhere: another node has seen its key frames.
@@ -56,7 +79,7 @@ impl Observe {
             (self.info.width, self.info.height) = (info.width, info.height);
         }
         if self.last.is_none() {
-            self.info.bitrate_bps = info.bitrate_bps;
+            (self.info.bitrate_bps, self.info.temporal_bps) = (info.bitrate_bps, info.temporal_bps);
         }
     }
 
@@ -70,7 +93,7 @@ impl Observe {
     #[must_use]
     pub fn info(&self, now: Instant) -> LayerInfo {
         if self.last.is_some() && !self.flows(now) {
-            return LayerInfo { bitrate_bps: 0, ..self.info };
+            return LayerInfo { bitrate_bps: 0, temporal_bps: [0; TEMPORAL_MAX as usize], ..self.info };
         }
         self.info
     }

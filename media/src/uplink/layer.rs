@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::feedback::nack;
+use crate::frame::{self, Frame, SPATIAL_MAX, TEMPORAL_MAX};
 use crate::seq::{Extend, SeqNo, nearest_u16};
 use crate::track::keyframe::Wish;
+use lyceum_wire::dd::Templates;
 
 /// All layers of one peer; a handful, so a list.
 #[derive(Debug, Default)]
@@ -31,6 +33,12 @@ pub(super) struct LayerState {
     pub(super) intra: u8,
     /// Timestamp of the key frame that is arriving.
     key_timestamp: Option<u32>,
+    /// Timestamp of the newest picture, for codecs that do not say where one begins.
+    last_timestamp: Option<u32>,
+    /// What its dependency descriptors have said.
+    templates: Templates,
+    /// It is one of several encodings: layers above it are encodings of their own.
+    simulcast: bool,
 }
 
 impl Layers {
@@ -41,6 +49,7 @@ impl Layers {
                 layer.payload_types.clone_from(&line.payload_types);
                 layer.wants_nack = line.nack;
                 layer.keyframe = line.keyframe;
+                layer.simulcast = line.encodings.len() > 1;
             }
             None => self.all.push(LayerState {
                 track: line.track,
@@ -56,6 +65,9 @@ impl Layers {
                 wish: Wish::default(),
                 intra: 0,
                 key_timestamp: None,
+                last_timestamp: None,
+                templates: Templates::default(),
+                simulcast: line.encodings.len() > 1,
             }),
         }
     }
@@ -89,6 +101,7 @@ impl LayerState {
                 let first = self.extend.extend(wire);
                 self.offset = (highest.0 + SOURCE_GAP).wrapping_sub(first.0);
                 self.nack = nack::Generator::default();
+                self.templates = Templates::default();
             }
             self.ssrc = Some(ssrc);
         }
@@ -150,39 +163,103 @@ impl LayerState {
         codec: Codec,
         header: &rtp::Header,
         seq: SeqNo,
-        payload: &'a [u8],
-        level: Option<AudioLevel>,
+        content: Content<'a>,
         now: Instant,
     ) -> Result<Packet<'a>, Drop> {
+        let Content { payload, descriptor, level } = content;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Drop::TooLarge);
         }
-        let (mut flags, mut temporal) = (Flags { end: header.marker, ..Flags::default() }, 0);
-        if codec == Codec::Vp8 && !payload.is_empty() {
-            let descriptor = vp8::Descriptor::parse(payload).map_err(|_| Drop::Malformed)?;
-            flags.start = descriptor.frame_start();
-            flags.discardable = descriptor.non_reference;
-            temporal = descriptor.temporal.unwrap_or(0);
-            if descriptor.key_frame {
-                self.key_timestamp = Some(header.timestamp);
-                self.wish.arrived();
-                self.nack.forget_before(seq);
-            }
-            flags.keyframe = self.key_timestamp == Some(header.timestamp);
-        }
-        Ok(Packet {
+        let mut packet = Packet {
             track: self.track,
-            layer: Layer { spatial: self.spatial, temporal },
+            layer: Layer { spatial: self.spatial, temporal: 0 },
             seq,
             timestamp: header.timestamp,
             marker: header.marker,
-            flags,
+            flags: Flags { end: header.marker, ..Flags::default() },
+            frame: None,
+            descriptor: &[],
             level,
             arrived: now,
             age: Duration::ZERO,
             payload,
-        })
+        };
+        if payload.is_empty() {
+            return Ok(packet);
+        }
+        packet.flags.redundant = codec == Codec::Red;
+        if !codec.is_video() {
+            return Ok(packet);
+        }
+        let begins = match descriptor {
+            Some(descriptor) => {
+                let reading = frame::read(&mut self.templates, descriptor, self.simulcast).ok_or(Drop::Malformed)?;
+                (packet.descriptor, packet.frame, packet.flags) = (descriptor, reading.frame, reading.flags);
+                self.place(&mut packet, reading.layer)?;
+                reading.begins
+            }
+            None => self.look(codec, &mut packet)?,
+        };
+        self.last_timestamp = Some(header.timestamp);
+        if begins {
+            self.key_timestamp = Some(header.timestamp);
+            self.wish.arrived();
+            self.nack.forget_before(seq);
+        }
+        packet.flags.keyframe = self.key_timestamp == Some(header.timestamp);
+        Ok(packet)
     }
+
+    /// Without a descriptor the payload's own header says what there is to know. Returns whether a key frame begins.
+    #[inline]
+    fn look(&self, codec: Codec, packet: &mut Packet<'_>) -> Result<bool, Drop> {
+        let new_picture = self.last_timestamp != Some(packet.timestamp);
+        match codec {
+            Codec::Vp8 => {
+                let said = vp8::Descriptor::parse(packet.payload).map_err(|_| Drop::Malformed)?;
+                packet.flags.start = said.frame_start();
+                packet.flags.discardable = said.non_reference;
+                packet.layer.temporal = said.temporal.unwrap_or(0);
+                Ok(said.key_frame)
+            }
+            Codec::Vp9 => {
+                let said = vp9::Descriptor::parse(packet.payload).map_err(|_| Drop::Malformed)?;
+                (packet.flags.start, packet.flags.end) = (said.start, said.end);
+                packet.frame = Frame::of_vp9(&said);
+                self.place(packet, said.layer.unwrap_or_default())?;
+                Ok(said.key_frame())
+            }
+            Codec::H264 => {
+                let said = h264::Payload::parse(packet.payload).map_err(|_| Drop::Malformed)?;
+                packet.flags.start = new_picture;
+                packet.flags.discardable = said.non_reference;
+                Ok(said.parameters)
+            }
+            Codec::Av1 => {
+                packet.flags.start = new_picture;
+                Ok(av1::Aggregation::parse(packet.payload).is_some_and(|said| said.new_sequence))
+            }
+            Codec::Opus | Codec::Red | Codec::Other => Ok(false),
+        }
+    }
+
+    /// Where a layer within the sequence is in the track.
+    fn place(&self, packet: &mut Packet<'_>, layer: Layer) -> Result<(), Drop> {
+        if layer.spatial >= SPATIAL_MAX || layer.temporal >= TEMPORAL_MAX || (self.simulcast && layer.spatial > 0) {
+            return Err(Drop::UnknownLayer);
+        }
+        packet.layer = Layer { spatial: self.spatial + layer.spatial, temporal: layer.temporal };
+        Ok(())
+    }
+}
+
+/// What a packet carries.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub(super) payload: &'a [u8],
+    /// Its dependency descriptor.
+    pub(super) descriptor: Option<&'a [u8]>,
+    pub(super) level: Option<AudioLevel>,
 }
 
 /// Numbers between the last packet of one source and the first of the next: more than any window, so that nothing old is mistaken for new.

@@ -15,9 +15,9 @@ use crate::drop::{Drop, Drops};
 use crate::feedback::twcc;
 use crate::packet::{AudioLevel, Codec, Flags, PAYLOAD_BYTES_MAX, Packet, Ssrc, TrackId};
 use crate::srtp::{Inbound, Keys, SrtpError};
-use layer::Layers;
+use layer::{Content, Layers};
 use lyceum_wire::link::Layer;
-use lyceum_wire::{ext, rtp, vp8};
+use lyceum_wire::{av1, ext, h264, rtp, vp8, vp9};
 use source::{Role, Sources};
 use std::time::{Duration, Instant};
 
@@ -275,11 +275,12 @@ impl Uplink {
         }
         let payload = header.payload(packet).map_err(|_| Drop::Malformed)?;
         let level = known.audio_level.map(|l| AudioLevel { minus_dbov: l.below_full, voice: l.voice });
+        let content = Content { payload, descriptor: known.dependency_descriptor.filter(|d| !d.is_empty()), level };
         let source = self.sources.resolve(&header, &known, &self.lines)?;
         self.feedback.heard_of(header.ssrc);
         match source.role {
-            Role::Media => self.media(source, &header, payload, level, now),
-            Role::Repair => self.repair(source, &header, payload, now),
+            Role::Media => self.media(source, &header, content, now),
+            Role::Repair => self.repair(source, &header, content, now),
         }
     }
 
@@ -287,8 +288,7 @@ impl Uplink {
         &mut self,
         source: source::Source,
         header: &rtp::Header,
-        payload: &'a [u8],
-        level: Option<AudioLevel>,
+        content: Content<'a>,
         now: Instant,
     ) -> Result<Packet<'a>, Drop> {
         let layer = self.layers.find_mut(source.track, source.spatial).ok_or(Drop::UnknownSource)?;
@@ -300,17 +300,17 @@ impl Uplink {
         if let Some(rtt) = arrival {
             self.feedback.measured(rtt);
         }
-        layer.packet(pt.codec, header, seq, payload, level, now)
+        layer.packet(pt.codec, header, seq, content, now)
     }
 
     fn repair<'a>(
         &mut self,
         source: source::Source,
         header: &rtp::Header,
-        payload: &'a [u8],
+        content: Content<'a>,
         now: Instant,
     ) -> Result<Packet<'a>, Drop> {
-        let (number, original) = rtp::retransmitted(payload).ok_or(Drop::ProbePadding)?;
+        let (number, original) = rtp::retransmitted(content.payload).ok_or(Drop::ProbePadding)?;
         let layer = self.layers.find_mut(source.track, source.spatial).ok_or(Drop::UnknownSource)?;
         let is_repair = |p: &&PayloadType| p.rtx_pt == Some(header.payload_type);
         let pt = *layer.payload_types.iter().find(is_repair).ok_or(Drop::UnknownPayloadType)?;
@@ -321,7 +321,7 @@ impl Uplink {
             self.feedback.measured(rtt);
         }
         self.heard.repaired += 1;
-        layer.packet(pt.codec, header, seq, original, None, now)
+        layer.packet(pt.codec, header, seq, Content { payload: original, level: None, ..content }, now)
     }
 }
 

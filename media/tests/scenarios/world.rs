@@ -230,6 +230,7 @@ impl World {
             codec: "VP8".into(),
             clock_hz: 90_000,
             layers: vec![LayerInfo::default(); heights.len()],
+            shared: false,
             muted: false,
         };
         let track = self.room.publish(&info, Origin::Local, &mut self.downlinks, self.now);
@@ -273,6 +274,7 @@ impl World {
             codec: "opus".into(),
             clock_hz: 48_000,
             layers: vec![LayerInfo::default()],
+            shared: false,
             muted: false,
         };
         let track = self.room.publish(&info, Origin::Local, &mut self.downlinks, self.now);

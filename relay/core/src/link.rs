@@ -14,6 +14,8 @@ pub enum FromLink {
         node: NodeId,
         /// Its region.
         region: Region,
+        /// The version of the link that both speak.
+        version: u16,
         /// Round-trip time measured so far.
         rtt: Duration,
         /// Largest datagram the link takes now, in bytes.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use lyceum_wire::link::Alias;
-use lyceum_wire::link::datagram::{FRAGMENT_HEADER_BYTES, Nack, RTP_HEADER_BYTES, RtpHeader, fragments};
+use lyceum_wire::link::datagram::{Body, FRAGMENT_HEADER_BYTES, Nack, RTP_HEADER_BYTES, RtpHeader, fragments};
 
 /// Bytes waiting for one link in one turn at most: the newest second of 20 Mbit/s, asked for all at once, and the live ones.
 pub const TURN_BYTES_MAX: usize = 4 << 20;
@@ -20,6 +20,45 @@ pub enum Refused {
     TooLarge,
 }
 
+/// A body as it is written: length of the descriptor, the descriptor, the payload.
+struct Pieces<'a> {
+    length: [u8; 1],
+    body: Body<'a>,
+    described: bool,
+}
+
+impl<'a> Pieces<'a> {
+    fn of(header: &RtpHeader, body: Body<'a>) -> Result<Self, Refused> {
+        let length = u8::try_from(body.descriptor.len()).map_err(|_| Refused::TooLarge)?;
+        Ok(Self { length: [length], body, described: header.flags.descriptor })
+    }
+
+    fn each(&self) -> [&[u8]; 3] {
+        if self.described {
+            [&self.length, self.body.descriptor, self.body.payload]
+        } else {
+            [&[], &[], self.body.payload]
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.each().iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Fills `out` with what stands from `from` on.
+    fn copy(&self, from: usize, out: &mut [u8]) {
+        let (mut skip, mut rest) = (from, out);
+        for whole in self.each() {
+            let piece = whole.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(whole.len());
+            let count = piece.len().min(rest.len());
+            let (place, after) = rest.split_at_mut(count);
+            place.copy_from_slice(piece.get(..count).unwrap_or_default());
+            rest = after;
+        }
+    }
+}
+
 /// The queue of one link.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -30,8 +69,9 @@ pub struct Queue {
 
 impl Queue {
     /// Queues a packet, in parts if the link's datagrams are smaller. Returns how many bytes it takes.
-    pub fn packet(&mut self, header: &RtpHeader, payload: &[u8], datagram_bytes_max: usize) -> Result<usize, Refused> {
-        let whole = RTP_HEADER_BYTES + payload.len();
+    pub fn packet(&mut self, header: &RtpHeader, body: Body<'_>, datagram_bytes_max: usize) -> Result<usize, Refused> {
+        let pieces = Pieces::of(header, body)?;
+        let whole = RTP_HEADER_BYTES + pieces.len();
         if self.bytes + whole > TURN_BYTES_MAX {
             return Err(Refused::Full);
         }
@@ -41,22 +81,21 @@ impl Queue {
             let (head, body) = out.split_at_mut(RTP_HEADER_BYTES);
             // The header's length is a constant of the protocol: it fits.
             if header.write(head).is_ok() {
-                body.copy_from_slice(payload);
+                pieces.copy(0, body);
                 self.seal(whole);
             }
             return Ok(self.bytes - before);
         }
-        let mut cuts = fragments(payload.len(), datagram_bytes_max).peekable();
+        let mut cuts = fragments(pieces.len(), datagram_bytes_max).peekable();
         if cuts.peek().is_none() {
             return Err(Refused::TooLarge);
         }
         for cut in cuts {
-            let piece = payload.get(cut.range).unwrap_or_default();
-            let length = FRAGMENT_HEADER_BYTES + piece.len();
+            let length = FRAGMENT_HEADER_BYTES + cut.range.len();
             let out = self.take(length);
             let (head, body) = out.split_at_mut(FRAGMENT_HEADER_BYTES);
             if header.write_fragment(cut.part, head).is_ok() {
-                body.copy_from_slice(piece);
+                pieces.copy(cut.range.start, body);
                 self.seal(length);
             }
         }

@@ -323,6 +323,7 @@ async fn run<C: From<FromLink> + Send + 'static>(shared: &Shared<C>, met: Met, d
         let up = FromLink::Up {
             node: node.clone(),
             region: link.partner.region.clone(),
+            version: link.partner.version,
             rtt: link.connection.rtt(),
             datagram_bytes_max: link.connection.max_datagram_size().unwrap_or(0),
         };

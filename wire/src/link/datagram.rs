@@ -4,15 +4,16 @@
 //!  0                   1                   2                   3
 //!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-//! |     type      |K S E M D R 0 0| spat| temp|0 0|  audio level  |
+//! |     type      |K S E M D R A X| spat| temp|0 0|  audio level  |
 //! |                             alias                             |
 //! |                 sequence number, 48 bits …                    |
 //! |  … sequence number            |       age in 1/8 ms           |
 //! |                           timestamp                           |
 //! |     back      |
 //! +---------------+-----------------------------------------------+
-//! type 1: | payload …
-//! type 2: | index | last index |  part of the payload …
+//! type 1: | body …
+//! type 2: | index | last index |  part of the body …
+//! body:   | length | dependency descriptor … |  payload …        the first two only with X
 //! ```
 //!
 //! The alias is the receiver's and stays in front of everything, so that a node finds its state without opening the
@@ -67,7 +68,7 @@ pub enum Datagram<'a> {
     Rtp {
         /// What is known of it.
         header: RtpHeader,
-        /// The RTP payload, codec's descriptor included, padding and RTP header not.
+        /// The body, see [`Body`].
         payload: &'a [u8],
     },
     /// A part of an RTP packet that did not fit into one datagram.
@@ -76,7 +77,7 @@ pub enum Datagram<'a> {
         header: RtpHeader,
         /// Which part.
         part: Part,
-        /// That part of the payload.
+        /// That part of the body.
         payload: &'a [u8],
     },
     /// Packets asked for again.
@@ -129,6 +130,10 @@ pub struct Flags {
     pub discardable: bool,
     /// Sent again, in answer to a NACK.
     pub repair: bool,
+    /// Sound with copies of earlier sound in front (RFC 2198). From version 2 on.
+    pub redundant: bool,
+    /// The body begins with a dependency descriptor. From version 2 on.
+    pub descriptor: bool,
 }
 
 impl Flags {
@@ -139,6 +144,8 @@ impl Flags {
             | u8::from(self.marker) << 4
             | u8::from(self.discardable) << 3
             | u8::from(self.repair) << 2
+            | u8::from(self.redundant) << 1
+            | u8::from(self.descriptor)
     }
 
     fn from_byte(byte: u8) -> Self {
@@ -149,7 +156,35 @@ impl Flags {
             marker: byte & 0x10 != 0,
             discardable: byte & 0x08 != 0,
             repair: byte & 0x04 != 0,
+            redundant: byte & 0x02 != 0,
+            descriptor: byte & 0x01 != 0,
         }
+    }
+}
+
+/// What a whole packet carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Body<'a> {
+    /// The dependency descriptor as the publisher wrote it; empty: none.
+    pub descriptor: &'a [u8],
+    /// The RTP payload, codec's descriptor included, padding and RTP header not.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    /// Takes a body apart.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] when the descriptor is longer than the body, or empty.
+    #[inline]
+    pub fn parse(flags: Flags, body: &'a [u8]) -> Result<Self, Error> {
+        if !flags.descriptor {
+            return Ok(Self { descriptor: &[], payload: body });
+        }
+        let mut reader = Reader::new(body);
+        let len = usize::from(reader.u8().ok_or(Error::Truncated)?);
+        let descriptor = reader.take(len).filter(|descriptor| !descriptor.is_empty()).ok_or(Error::Truncated)?;
+        Ok(Self { descriptor, payload: reader.rest() })
     }
 }
 

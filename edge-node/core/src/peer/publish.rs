@@ -221,6 +221,7 @@ impl Published {
             codec: self.plan.codec.clone(),
             clock_hz: self.plan.clock_hz,
             layers: self.layers.clone(),
+            shared: false,
             muted: self.plan.muted,
         }
     }

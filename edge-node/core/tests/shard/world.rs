@@ -392,6 +392,7 @@ impl World {
                 let up = FromLink::Up {
                     node: node.clone(),
                     region: region.clone(),
+                    version: lyceum_wire::link::VERSION_MAX,
                     rtt: Duration::from_millis(20),
                     datagram_bytes_max: 1_200,
                 };

@@ -5,8 +5,9 @@ use super::{Hop, Loss, Stats};
 use crate::queue::Refused;
 use lyceum_media::{Downlinks, Packet, SeqNo, TapId, TrackId};
 use lyceum_wire::id::TrackName;
-use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, Flags, Nack, RtpHeader};
-use lyceum_wire::link::{Alias, Layer, Message};
+use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, Body, Flags, Nack, RtpHeader};
+use lyceum_wire::link::{Alias, Layer, Message, VERSION_DESCRIPTORS};
+use lyceum_wire::red::Redundant;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ struct Served {
     alias: Alias,
     track: TrackId,
     layer: Layer,
+    /// The track's spatial layers share one sequence: all up to `layer.spatial` are sent.
+    shared: bool,
     /// The newest packet sent, and how many after it were left out in a row because of their temporal layer.
     newest: Option<u64>,
     omitted: u64,
@@ -36,7 +39,7 @@ pub(super) struct Downstream {
     served: Vec<Option<Served>>,
     free: Vec<u32>,
     by_alias: BTreeMap<(PeerIndex, Alias), u32>,
-    /// One subscription per node and spatial layer: a new one takes the old one's place.
+    /// One subscription per node and sequence: a new one takes the old one's place.
     by_layer: BTreeMap<(TrackId, u8, PeerIndex), u32>,
     /// How many leave temporal layers out.
     partial: usize,
@@ -77,6 +80,11 @@ impl Downstream {
         if age > TOO_LATE {
             return stats.lose(Loss::TooLate, 1);
         }
+        let told = link.version >= VERSION_DESCRIPTORS;
+        // An older node knows nothing of copies: it gets the new sound alone.
+        let alone = packet.flags.redundant && !told;
+        let payload = if alone { new_sound(packet.payload) } else { packet.payload };
+        let descriptor = if told { packet.descriptor } else { &[] };
         let back = if way == Way::Repair { 0 } else { served.step(packet.seq.0) };
         let header = RtpHeader {
             alias: served.alias,
@@ -95,9 +103,11 @@ impl Downstream {
                 marker: packet.marker,
                 discardable: packet.flags.discardable,
                 repair: way != Way::Live,
+                redundant: packet.flags.redundant && !alone,
+                descriptor: !descriptor.is_empty(),
             },
         };
-        match peer.queue.packet(&header, packet.payload, link.datagram_bytes_max) {
+        match peer.queue.packet(&header, Body { descriptor, payload }, link.datagram_bytes_max) {
             Ok(bytes) => {
                 stats.datagrams_out += 1;
                 stats.bytes_out += bytes as u64;
@@ -108,16 +118,16 @@ impl Downstream {
         }
     }
 
-    /// A packet of a temporal layer that some leave out passes: it will not be missing there.
-    pub(super) fn pass(&mut self, packet: &Packet<'_>) {
-        if self.partial == 0 || packet.layer.temporal == 0 {
+    /// A packet of a layer that some leave out passes: it will not be missing there.
+    pub(super) fn pass(&mut self, packet: &Packet<'_>, shared: bool) {
+        if self.partial == 0 {
             return;
         }
-        let one = (packet.track, packet.layer.spatial);
+        let one = (packet.track, line(shared, packet.layer.spatial));
         let all = (one.0, one.1, PeerIndex(0))..=(one.0, one.1, PeerIndex(usize::MAX));
         for (_, tap) in self.by_layer.range(all) {
             if let Some(served) = self.served.get_mut(*tap as usize).and_then(Option::as_mut)
-                && packet.layer.temporal > served.layer.temporal
+                && served.leaves_out(packet)
                 && served.newest.map(|newest| newest + served.omitted + 1) == Some(packet.seq.0)
             {
                 served.omitted += 1;
@@ -136,7 +146,7 @@ impl Downstream {
 
     fn put(&mut self, tap: u32, served: Served) {
         self.by_alias.insert((served.peer, served.alias), tap);
-        self.by_layer.insert((served.track, served.layer.spatial, served.peer), tap);
+        self.by_layer.insert((served.track, served.line(), served.peer), tap);
         self.partial += usize::from(served.is_partial());
         if let Some(place) = self.served.get_mut(tap as usize) {
             *place = Some(served);
@@ -146,7 +156,7 @@ impl Downstream {
     fn take(&mut self, tap: u32) -> Option<Served> {
         let served = self.served.get_mut(tap as usize)?.take()?;
         self.by_alias.remove(&(served.peer, served.alias));
-        self.by_layer.remove(&(served.track, served.layer.spatial, served.peer));
+        self.by_layer.remove(&(served.track, served.line(), served.peer));
         self.partial -= usize::from(served.is_partial());
         self.free.push(tap);
         Some(served)
@@ -164,7 +174,16 @@ impl Downstream {
 
 impl Served {
     fn is_partial(&self) -> bool {
-        self.layer.temporal < TEMPORAL_MAX
+        self.layer.temporal < TEMPORAL_MAX || self.shared
+    }
+
+    /// The layer whose sequence it is.
+    fn line(&self) -> u8 {
+        line(self.shared, self.layer.spatial)
+    }
+
+    fn leaves_out(&self, packet: &Packet<'_>) -> bool {
+        packet.layer.temporal > self.layer.temporal || (self.shared && packet.layer.spatial > self.layer.spatial)
     }
 
     /// Notes a packet as sent and says how far behind it the one before was: what was left out on purpose counts, what
@@ -181,6 +200,16 @@ impl Served {
     }
 }
 
+/// The layer whose sequence a layer has: its own, or the lowest's.
+fn line(shared: bool, spatial: u8) -> u8 {
+    if shared { 0 } else { spatial }
+}
+
+/// What is behind the copies of redundant sound; nothing, when it cannot be found.
+fn new_sound(payload: &[u8]) -> &[u8] {
+    Redundant::parse(payload).ok().and_then(|blocks| payload.get(blocks.primary_at..)).unwrap_or_default()
+}
+
 impl Hop {
     /// A node wants a layer of a track. It is served exactly what it would be announced.
     pub(super) fn subscribed(&mut self, from: PeerIndex, name: &TrackName, layer: Layer, alias: Alias, now: Instant) {
@@ -188,7 +217,9 @@ impl Hop {
         let Some(track) = track.filter(|_| layer.spatial < 8 && layer.temporal < 8) else {
             return self.stats.lose(Loss::NotServed, 1);
         };
-        let before = self.downstream.by_layer.get(&(track, layer.spatial, from)).copied();
+        let shared = self.room.info(track).is_some_and(|info| info.shared);
+        let line = line(shared, layer.spatial);
+        let before = self.downstream.by_layer.get(&(track, line, from)).copied();
         let same_alias = self.downstream.by_alias.get(&(from, alias)).copied();
         let newest = match (before, same_alias) {
             // Another temporal layer of the same subscription: the stream goes on.
@@ -205,7 +236,7 @@ impl Hop {
         let Some(tap) = self.downstream.free_tap() else {
             return self.stats.lose(Loss::TooMany, 1);
         };
-        self.downstream.put(tap, Served { peer: from, alias, track, layer, newest, omitted: 0 });
+        self.downstream.put(tap, Served { peer: from, alias, track, layer, shared, newest, omitted: 0 });
         let Self { room, downstream, peers, stats, .. } = self;
         room.tap(
             TapId(tap),
@@ -214,7 +245,7 @@ impl Hop {
             &mut |tap, packet| downstream.send(peers, stats, tap, packet, Way::Begin, now),
             now,
         );
-        if let Some(clock) = self.clocks.get(&(track, layer.spatial)).copied() {
+        if let Some(clock) = self.clocks.get(&(track, line)).copied() {
             self.say_clock(from, alias, clock);
         }
     }
@@ -268,7 +299,7 @@ impl Hop {
                 self.stats.lose(Loss::NotInCache, 1);
                 continue;
             };
-            if packet.layer.temporal > served.layer.temporal {
+            if served.leaves_out(&packet) {
                 self.stats.lose(Loss::NotSubscribed, 1);
                 continue;
             }
@@ -279,7 +310,8 @@ impl Hop {
 
     /// One packet to everybody who wants it, here and downstream.
     pub(super) fn spread(&mut self, packet: &Packet<'_>, downlinks: &mut Downlinks, now: Instant) {
-        self.downstream.pass(packet);
+        let shared = self.room.info(packet.track).is_some_and(|info| info.shared);
+        self.downstream.pass(packet, shared);
         let Self { room, downstream, peers, stats, .. } = self;
         room.forward(
             packet,

@@ -29,11 +29,11 @@ use bytes::Bytes;
 use downstream::Downstream;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
-use lyceum_media::{Downlinks, Packet, Room, TrackId};
+use lyceum_media::{Codec, Downlinks, Packet, Room, TrackId};
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId, TrackName};
 use lyceum_wire::link::datagram::Datagram;
-use lyceum_wire::link::{Message, TrackInfo};
+use lyceum_wire::link::{Message, TrackInfo, VERSION_DESCRIPTORS};
 use lyceum_wire::signal::{Hop as PathHop, Participant, Path, RoomMessage};
 use paths::Paths;
 use peer::{Link, Peer, PeerIndex};
@@ -210,12 +210,12 @@ impl Hop {
     }
 
     /// A link stands. Harmless for nodes that do not host the room.
-    pub fn link_up(&mut self, node: &NodeId, region: &Region, rtt: Duration, datagram_bytes_max: usize) {
+    pub fn link_up(&mut self, node: &NodeId, region: &Region, version: u16, rtt: Duration, datagram_bytes_max: usize) {
         self.regions.insert(node.clone(), region.clone());
         let at = self.peer(node);
         let Some(peer) = self.peers.get_mut(at.0) else { return };
         peer.region = Some(region.clone());
-        peer.link = Some(Link { rtt, datagram_bytes_max });
+        peer.link = Some(Link { version, rtt, datagram_bytes_max });
         peer.connect_at = None;
         if peer.address.is_some() {
             self.open(at);
@@ -226,7 +226,7 @@ impl Hop {
     pub fn link_quality(&mut self, node: &NodeId, rtt: Duration, datagram_bytes_max: usize) {
         let known = self.names.get(node).copied();
         if let Some(link) = known.and_then(|at| self.peers.get_mut(at.0)).and_then(|peer| peer.link.as_mut()) {
-            *link = Link { rtt, datagram_bytes_max };
+            *link = Link { rtt, datagram_bytes_max, ..*link };
         }
     }
 
@@ -617,6 +617,12 @@ impl Hop {
 
     /// Whether a track is offered to a node: never back on its own way.
     fn announces(&self, track: TrackId, to: PeerIndex) -> bool {
+        // An older node takes every codec it does not know for sound.
+        let version = self.peers.get(to.0).and_then(|peer| peer.link).map_or(VERSION_DESCRIPTORS, |link| link.version);
+        let codec = self.room.info(track).map_or(Codec::Other, |info| Codec::of(&info.codec));
+        if version < VERSION_DESCRIPTORS && codec.is_video() && codec != Codec::Vp8 {
+            return false;
+        }
         if self.locals.contains(&track) {
             return true;
         }

@@ -31,6 +31,7 @@ pub(super) struct Peer {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
+    pub(super) version: u16,
     pub(super) rtt: Duration,
     pub(super) datagram_bytes_max: usize,
 }

@@ -6,9 +6,10 @@ use crate::repair::{Arrival, Gaps};
 use crate::route;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
-use lyceum_media::{AudioLevel, Downlinks, Flags, Packet, SeqNo, TrackId};
+use lyceum_media::{AudioLevel, Codec, Downlinks, Flags, Packet, SeqNo, TrackId, frame};
+use lyceum_wire::dd::Templates;
 use lyceum_wire::id::{NodeId, TrackName};
-use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, FRAGMENTS_MAX, Part, RtpHeader};
+use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, Body, FRAGMENTS_MAX, Part, RtpHeader};
 use lyceum_wire::link::{Alias, HOPS_MAX, Layer, Message, TrackInfo};
 use lyceum_wire::signal::Path;
 use std::collections::BTreeMap;
@@ -30,7 +31,8 @@ pub(super) struct Remote {
     pub(super) info: TrackInfo,
     offers: BTreeMap<PeerIndex, Offer>,
     chosen: PeerIndex,
-    /// By spatial layer: the highest temporal layer wanted, and the subscription for it.
+    /// By spatial layer: the highest temporal layer wanted, and the subscription for it. Where layers share a sequence there is
+    /// one subscription, that of the lowest, for all of them.
     wanted: [Option<u8>; SPATIAL_MAX],
     subscribed: [Option<u16>; SPATIAL_MAX],
 }
@@ -46,9 +48,13 @@ struct Offer {
 #[derive(Debug)]
 struct Subscription {
     track: TrackId,
+    /// The layer whose sequence it is …
     spatial: u8,
-    temporal: u8,
+    /// … and up to which layer it was asked for.
+    layer: Layer,
     peer: PeerIndex,
+    /// What its dependency descriptors have said.
+    templates: Templates,
     gaps: Gaps,
     partial: Vec<Partial>,
     /// Average age of packets on their first way, in milliseconds.
@@ -116,6 +122,21 @@ impl Upstream {
 
     fn look_at(&mut self, at: Option<Instant>) {
         self.repair_at = [self.repair_at, at].into_iter().flatten().min();
+    }
+}
+
+impl Remote {
+    /// Whose subscription a spatial layer has, and up to which layer that one shall be, if at all.
+    fn subscription_for(&self, spatial: u8) -> (u8, Option<Layer>) {
+        if !self.info.shared {
+            let temporal = self.wanted.get(usize::from(spatial)).copied().flatten();
+            return (spatial, temporal.map(|temporal| Layer { spatial, temporal }));
+        }
+        let each = self.wanted.iter().zip(0..).filter_map(|(temporal, spatial)| temporal.map(|t| (spatial, t)));
+        let layer = each.fold(None, |highest: Option<Layer>, (spatial, temporal)| {
+            Some(Layer { spatial, temporal: highest.map_or(temporal, |highest| highest.temporal.max(temporal)) })
+        });
+        (0, layer)
     }
 }
 
@@ -303,31 +324,31 @@ impl Hop {
     /// What all sinks and taps of this node want of a layer changed. False: not a track of another node.
     pub(super) fn demanded(&mut self, track: TrackId, spatial: u8, temporal: Option<u8>) -> bool {
         let Some(remote) = self.upstream.remotes.get_mut(&track) else { return false };
-        let at = usize::from(spatial);
-        let (Some(wanted), Some(subscribed)) = (remote.wanted.get_mut(at), remote.subscribed.get_mut(at)) else {
-            return true;
-        };
-        let temporal = temporal.map(|temporal| temporal.min(7));
-        *wanted = temporal;
+        if let Some(wanted) = remote.wanted.get_mut(usize::from(spatial)) {
+            *wanted = temporal.map(|temporal| temporal.min(7));
+        }
+        let (line, layer) = remote.subscription_for(spatial);
+        let Some(subscribed) = remote.subscribed.get_mut(usize::from(line)) else { return true };
         let (name, peer) = (remote.name.clone(), remote.chosen);
-        match (temporal, *subscribed) {
+        match (layer, *subscribed) {
             (None, Some(number)) => {
                 *subscribed = None;
                 self.end_subscription(number);
             }
-            (Some(temporal), Some(number)) => {
+            (Some(layer), Some(number)) => {
                 let Some(known) = self.upstream.find(number) else { return true };
-                if known.temporal != temporal {
-                    known.temporal = temporal;
-                    self.subscribe(peer, name, Layer { spatial, temporal }, number);
+                if known.layer != layer {
+                    known.layer = layer;
+                    self.subscribe(peer, name, layer, number);
                 }
             }
-            (Some(temporal), None) => {
+            (Some(layer), None) => {
                 let made = Subscription {
                     track,
-                    spatial,
-                    temporal,
+                    spatial: line,
+                    layer,
                     peer,
+                    templates: Templates::default(),
                     gaps: Gaps::default(),
                     partial: Vec::new(),
                     age_ms: None,
@@ -337,11 +358,11 @@ impl Hop {
                     return true;
                 };
                 if let Some(remote) = self.upstream.remotes.get_mut(&track)
-                    && let Some(subscribed) = remote.subscribed.get_mut(at)
+                    && let Some(subscribed) = remote.subscribed.get_mut(usize::from(line))
                 {
                     *subscribed = Some(number);
                 }
-                self.subscribe(peer, name, Layer { spatial, temporal }, number);
+                self.subscribe(peer, name, layer, number);
             }
             (None, None) => {}
         }
@@ -364,7 +385,8 @@ impl Hop {
     /// A key frame is needed of another node's track. False: not another node's.
     pub(super) fn ask_key_frame(&mut self, track: TrackId, spatial: u8) -> bool {
         let Some(remote) = self.upstream.remotes.get(&track) else { return false };
-        let number = remote.subscribed.get(usize::from(spatial)).copied().flatten();
+        let (line, _) = remote.subscription_for(spatial);
+        let number = remote.subscribed.get(usize::from(line)).copied().flatten();
         if let Some(number) = number {
             let (room, alias, peer) = (self.config.room.clone(), self.alias(number), remote.chosen);
             self.stats.key_frames_asked += 1;
@@ -415,17 +437,25 @@ impl Hop {
         &mut self,
         from: PeerIndex,
         header: &RtpHeader,
-        payload: &[u8],
+        body: &[u8],
         downlinks: &mut Downlinks,
         now: Instant,
     ) {
         let one_way = self.peers.get(from.0).map_or(Duration::ZERO, |peer| peer.one_way());
         let number = route::subscription(header.alias);
         let ours = self.alias(number) == header.alias;
-        let Some(known) = self.upstream.find(number).filter(|known| ours && known.peer == from) else {
+        let Upstream { subscriptions, remotes, .. } = &mut self.upstream;
+        let known = subscriptions.get_mut(usize::from(number)).and_then(Option::as_mut);
+        let known = known.filter(|known| ours && known.peer == from);
+        let Some((known, info)) =
+            known.and_then(|known| Some((&remotes.get(&known.track)?.info, known))).map(|(i, k)| (k, i))
+        else {
             return self.stats.lose(Loss::UnknownAlias, 1);
         };
-        if header.layer.spatial != known.spatial {
+        let Ok(Body { descriptor, payload }) = Body::parse(header.flags, body) else {
+            return self.stats.lose(Loss::Malformed, 1);
+        };
+        if header.layer.spatial != known.spatial && !info.shared {
             return self.stats.lose(Loss::Malformed, 1);
         }
         let (track, missing_before) = (known.track, known.gaps.missing());
@@ -449,6 +479,15 @@ impl Hop {
             Arrival::Duplicate => return self.stats.lose(Loss::Duplicate, 1),
             Arrival::TooOld => return self.stats.lose(Loss::TooOld, 1),
         }
+        let frame = if descriptor.is_empty() {
+            frame::of_payload(Codec::of(&info.codec), payload)
+        } else {
+            let simulcast = !info.shared && info.layers.len() > 1;
+            match frame::read(&mut known.templates, descriptor, simulcast) {
+                Some(reading) => reading.frame,
+                None => return self.stats.lose(Loss::Malformed, 1),
+            }
+        };
         let level = (header.audio_level != AUDIO_LEVEL_NONE)
             .then_some(AudioLevel { minus_dbov: header.audio_level & 0x7f, voice: header.audio_level & 0x80 != 0 });
         let packet = Packet {
@@ -462,7 +501,10 @@ impl Hop {
                 start: header.flags.start,
                 end: header.flags.end,
                 discardable: header.flags.discardable,
+                redundant: header.flags.redundant,
             },
+            frame,
+            descriptor,
             level,
             arrived: now,
             age,

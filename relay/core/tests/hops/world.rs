@@ -8,7 +8,7 @@ use lyceum_relay_core::route::{self, To};
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::ext;
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId, Source, TrackName};
-use lyceum_wire::link::{Layer, LayerInfo, Message, TrackInfo};
+use lyceum_wire::link::{Layer, LayerInfo, Message, TrackInfo, VERSION_MAX};
 use lyceum_wire::signal::{Participant, Path, RoomMessage, SlotKind, Tile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -204,7 +204,7 @@ impl World {
         let (rtt, max) = (self.weather.one_way * 2, self.weather.datagram_bytes_max);
         for (x, y) in [(a, b), (b, a)] {
             self.links.insert((node(x), node(y)));
-            self.at(x).hop.link_up(&node(y), &region(y), rtt, max);
+            self.at(x).hop.link_up(&node(y), &region(y), VERSION_MAX, rtt, max);
         }
         self.settle();
     }
@@ -238,13 +238,14 @@ impl World {
     }
 
     pub(crate) fn info(who: &str, layers: u8) -> TrackInfo {
-        let layer = |n: u16| LayerInfo { width: 320 << n, height: 180 << n, bitrate_bps: 0 };
+        let layer = |n: u16| LayerInfo { width: 320 << n, height: 180 << n, bitrate_bps: 0, ..LayerInfo::default() };
         TrackInfo {
             name: camera(who),
             kind: Source::Camera.kind(),
             codec: "VP8".into(),
             clock_hz: 90_000,
             layers: (0..u16::from(layers)).map(layer).collect(),
+            shared: false,
             muted: false,
         }
     }
@@ -352,7 +353,7 @@ impl World {
         let linked: Vec<NodeId> =
             self.links.iter().filter(|(from, _)| *from == node(at)).map(|(_, to)| to.clone()).collect();
         for to in linked {
-            self.at(at).hop.link_up(&to, &region(to.as_str()), rtt, max);
+            self.at(at).hop.link_up(&to, &region(to.as_str()), VERSION_MAX, rtt, max);
         }
         self.map(home, names);
     }
@@ -429,7 +430,9 @@ impl World {
                 seq: SeqNo(70_000 + number),
                 timestamp: 1_000 + number as u32 * 1_800,
                 marker: true,
-                flags: Flags { keyframe: key, start: true, end: true, discardable: false },
+                flags: Flags { keyframe: key, start: true, end: true, discardable: false, ..Flags::default() },
+                frame: None,
+                descriptor: &[],
                 level: None,
                 arrived: now,
                 age: Duration::ZERO,

@@ -38,8 +38,24 @@ fn the_header_is_read_as_drawn() {
     let Ok(Datagram::Rtp { header: read, payload }) = Datagram::parse(&bytes) else { panic!() };
     assert_eq!((read, payload), (header(), &[0xaa, 0xbb, 0xcc][..]));
     // Bits that a newer version may use are not looked at.
-    let bytes = hex("01 c3 47 ff 02010203 123456789abc 0064 0badcafe 01");
+    let bytes = hex("01 c0 47 ff 02010203 123456789abc 0064 0badcafe 01");
     assert!(matches!(Datagram::parse(&bytes), Ok(Datagram::Rtp { header: read, payload: [] }) if read == header()));
+}
+
+#[test]
+fn a_body_may_begin_with_a_descriptor() {
+    let bytes = hex(&RTP.replacen("c0", "c1", 1)).into_iter().chain(hex("03 c00007 aabb"));
+    let bytes: Vec<u8> = bytes.collect();
+    let Ok(Datagram::Rtp { header: read, payload }) = Datagram::parse(&bytes) else { panic!() };
+    assert_eq!(read.flags, Flags { descriptor: true, ..header().flags });
+    let body = Body::parse(read.flags, payload).unwrap();
+    assert_eq!(body, Body { descriptor: &[0xc0, 0, 7], payload: &[0xaa, 0xbb] });
+    assert_eq!(Body::parse(header().flags, payload).unwrap(), Body { descriptor: &[], payload });
+    for cut in ["", "00", "00 aa", "03 c000"] {
+        assert_eq!(Body::parse(read.flags, &hex(cut)), Err(Error::Truncated), "{cut}");
+    }
+    let sound = Flags { redundant: true, ..Flags::default() };
+    assert_eq!((sound.to_byte(), Flags::from_byte(2)), (2, sound));
 }
 
 #[test]
@@ -103,12 +119,12 @@ proptest! {
     #[test]
     fn headers_come_back(
         alias: u32, spatial in 0_u8..8, temporal in 0_u8..8, sequence in 0..=SEQUENCE_MAX, timestamp: u32,
-        age_eighths_ms: u16, audio_level: u8, back: u8, flags: [bool; 6], payload in proptest::collection::vec(any::<u8>(), 0..40),
+        age_eighths_ms: u16, audio_level: u8, back: u8, flags: [bool; 8], payload in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
-        let [key_frame, start, end, marker, discardable, repair] = flags;
+        let [key_frame, start, end, marker, discardable, repair, redundant, descriptor] = flags;
         let header = RtpHeader {
             alias: Alias(alias), layer: Layer { spatial, temporal }, sequence, timestamp, age_eighths_ms, audio_level, back,
-            flags: Flags { key_frame, start, end, marker, discardable, repair },
+            flags: Flags { key_frame, start, end, marker, discardable, repair, redundant, descriptor },
         };
         let mut out = vec![0; RTP_HEADER_BYTES];
         header.write(&mut out).unwrap();
