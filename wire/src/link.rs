@@ -43,6 +43,11 @@ pub struct Layer {
     pub temporal: u8,
 }
 
+/// `temporal` of a subscription to sound that wants it while it is among the loudest voices of its own node.
+pub const VOICE_WHEN_LOUD: u8 = 0;
+/// `temporal` of a subscription to sound that wants all of it: somebody pinned the voice. What an older node asks for.
+pub const VOICE_ALWAYS: u8 = 7;
+
 /// What everybody in the mesh knows of a track.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackInfo {
@@ -157,7 +162,8 @@ pub enum Message {
         room: RoomId,
         /// The track.
         track: TrackName,
-        /// The layer; one subscription per spatial layer, `temporal` is the highest wanted.
+        /// The layer; one subscription per spatial layer, `temporal` is the highest wanted. For sound it says when: see
+        /// [`VOICE_WHEN_LOUD`] and [`VOICE_ALWAYS`].
         layer: Layer,
         /// The sender's alias for it.
         alias: Alias,

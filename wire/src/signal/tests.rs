@@ -18,8 +18,11 @@ fn a_view_names_pinned_tiles_and_voices() {
         r#"{"seq":2,"type":"view","tiles":[{"track":{"participant":"p-1","source":"camera"},"width":320,"height":180,"pinned":true}],"listen":["p-2"]}"#,
         &ToEdge { seq: 2, body: ClientSays::View { tiles: vec![tile], listen: vec![id("p-2")] } },
     );
-    let old = r#"{"seq":2,"type":"view","tiles":[{"track":{"participant":"p-1","source":"camera"},"width":1,"height":1}]}"#;
-    let ClientSays::View { tiles, listen } = serde_json::from_str::<ToEdge>(old).unwrap().body else { panic!("a view") };
+    let old =
+        r#"{"seq":2,"type":"view","tiles":[{"track":{"participant":"p-1","source":"camera"},"width":1,"height":1}]}"#;
+    let ClientSays::View { tiles, listen } = serde_json::from_str::<ToEdge>(old).unwrap().body else {
+        panic!("a view")
+    };
     assert!(!tiles[0].pinned && listen.is_empty(), "an older client pins nothing");
 }
 

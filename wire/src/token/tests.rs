@@ -157,8 +157,10 @@ proptest! {
 #[test]
 fn a_change_touches_only_what_it_names() {
     let mut grants = Grants::viewer();
-    let to_stage =
-        GrantChange { publish: Some(vec![Source::Camera, Source::Microphone, Source::Camera]), ..GrantChange::default() };
+    let to_stage = GrantChange {
+        publish: Some(vec![Source::Camera, Source::Microphone, Source::Camera]),
+        ..GrantChange::default()
+    };
     assert!(grants.change(&to_stage));
     assert_eq!(grants, Grants { publish: vec![Source::Microphone, Source::Camera], ..Grants::viewer() });
     assert!(!grants.change(&to_stage), "it is so already");
