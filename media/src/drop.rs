@@ -63,6 +63,8 @@ drops! {
     AboveTemporal => "above_temporal",
     /// A frame of a layer that the one chosen does not need.
     NotNeeded => "not_needed",
+    /// A voice that is not among the loudest of its node, and that nobody pins: it does not cross a link.
+    NotLoud => "not_loud",
     /// The tile is not shown: width or height zero.
     Paused => "paused",
     /// From before this sink's stream began; nothing refers to it any more.

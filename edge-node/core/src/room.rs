@@ -67,7 +67,7 @@ impl Room {
     pub(crate) fn whole_roster(&self) -> EdgeSays {
         let present: Vec<Participant> = self.hop.roster().cloned().collect();
         let total = present.len() as u32;
-        EdgeSays::Roster { present, gone: Vec::new(), total }
+        EdgeSays::Roster { present, gone: Vec::new(), total, more: false }
     }
 
     /// The way of everybody's tracks, for a newcomer.

@@ -385,6 +385,8 @@ impl Shard {
             edge: self.config.node.clone(),
             region: self.config.region.clone(),
             publishes: Vec::new(),
+            on_stage: !claims.grants.publish.is_empty(),
+            moderates: claims.grants.moderate,
         };
         let index = self.peers.insert(Peer {
             participant,

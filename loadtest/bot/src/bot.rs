@@ -213,6 +213,8 @@ impl Bot {
             EdgeSays::Speakers { .. }
             | EdgeSays::Paths { .. }
             | EdgeSays::Demand { .. }
+            | EdgeSays::Grants { .. }
+            | EdgeSays::Granted { .. }
             | EdgeSays::Ack { .. }
             | EdgeSays::Pong { .. } => {}
         }
@@ -475,10 +477,11 @@ impl Bot {
         let shows = |person: &&Participant| person.publishes.iter().any(|track| track.source == Source::Camera);
         let tiles = self.others.values().filter(shows).take(usize::from(self.config.plan.video_slots));
         let track = |person: &Participant| TrackName { participant: person.id.clone(), source: Source::Camera };
-        let tiles: Vec<Tile> = tiles.map(|person| Tile { track: track(person), width, height }).collect();
+        let tiles: Vec<Tile> =
+            tiles.map(|person| Tile { track: track(person), width, height, pinned: false }).collect();
         if tiles != self.shown && self.stage != Stage::Over {
             self.shown.clone_from(&tiles);
-            self.say(ClientSays::View { tiles });
+            self.say(ClientSays::View { tiles, listen: Vec::new() });
         }
     }
 

@@ -164,6 +164,8 @@ mod tests {
             edge: NodeId::parse(edge).unwrap(),
             region: Region::parse("eu").unwrap(),
             publishes: Vec::new(),
+            on_stage: true,
+            moderates: false,
         }
     }
 

@@ -166,9 +166,12 @@ impl Shard {
                     return Done::Refused(Refusal::TooLarge, "the candidate is longer than 512 bytes".into());
                 }
             }
-            ClientSays::View { tiles } => return self.viewed(index, tiles, now),
+            ClientSays::View { tiles, .. } => return self.viewed(index, tiles, now),
             ClientSays::Mute { source, muted } => return self.muted(index, source, muted, now),
             ClientSays::Message { id, kind, body } => return self.posted(index, id, kind, body, now),
+            ClientSays::Grant { .. } => {
+                return Done::Refused(Refusal::NotAllowed, "this edge does not change grants yet".into());
+            }
             ClientSays::Ping { t } => self.say_once(index, EdgeSays::Pong { t }),
             ClientSays::Leave => self.leave(index, now),
             ClientSays::Hello { .. } | ClientSays::Ack { .. } => {}

@@ -58,7 +58,8 @@ impl Shard {
         let Some(media) = &mut peer.media else { return };
         let tracks = room.program();
         let (width, height) = PLAYER_TILE;
-        let tiles: Vec<Tile> = tracks.iter().map(|track| Tile { track: track.clone(), width, height }).collect();
+        let tiles: Vec<Tile> =
+            tracks.iter().map(|track| Tile { track: track.clone(), width, height, pinned: false }).collect();
         // A player's picture lines are alike: each takes the kind of what shall be seen in it.
         let mut kinds = tracks.iter().map(|track| match track.source {
             Source::Screen => SlotKind::Screen,

@@ -35,7 +35,12 @@ impl Delta {
     /// What to tell everybody.
     pub(crate) fn take(&mut self, total: u32) -> EdgeSays {
         let Self { present, gone } = std::mem::take(self);
-        EdgeSays::Roster { present: present.into_values().collect(), gone: gone.into_iter().collect(), total }
+        EdgeSays::Roster {
+            present: present.into_values().collect(),
+            gone: gone.into_iter().collect(),
+            total,
+            more: false,
+        }
     }
 }
 
@@ -52,6 +57,8 @@ mod tests {
             edge: NodeId::parse("eu-1").unwrap(),
             region: Region::parse("eu").unwrap(),
             publishes: Vec::new(),
+            on_stage: true,
+            moderates: false,
         }
     }
 
@@ -63,7 +70,7 @@ mod tests {
         delta.came(person("a", "Anna"));
         delta.left(person("b", "Ben").id);
         delta.left(person("c", "Cem").id);
-        let EdgeSays::Roster { present, gone, total } = delta.take(1) else { panic!("a roster") };
+        let EdgeSays::Roster { present, gone, total, .. } = delta.take(1) else { panic!("a roster") };
         assert_eq!(present, [person("a", "Anna")]);
         assert_eq!(gone.iter().map(ParticipantId::as_str).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(total, 1);

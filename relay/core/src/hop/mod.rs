@@ -273,7 +273,11 @@ impl Hop {
             }
             Message::Post { message, .. } => self.order.post_from(from, message),
             Message::Posted { after, chain, messages, .. } => self.order.posted(from, after, chain, messages, now),
-            Message::Hello { .. } | Message::RoomOpen { .. } | Message::Unknown => {}
+            Message::Hello { .. }
+            | Message::RoomOpen { .. }
+            | Message::Grant { .. }
+            | Message::Granted { .. }
+            | Message::Unknown => {}
         }
     }
 
@@ -606,7 +610,7 @@ impl Hop {
         loop {
             let room = self.config.room.clone();
             let (present, gone) = (piece.to_vec(), std::mem::take(&mut gone));
-            self.say(to, Message::Roster { room, snapshot, present, gone });
+            self.say(to, Message::Roster { room, snapshot, present, gone, more: false });
             snapshot = false;
             let Some(next) = pieces.next() else { return };
             piece = next;

@@ -110,10 +110,18 @@ fn a_node_that_speaks_for_others_is_not_believed() {
     let mut ana = world.at("us").people[&person("ana")].clone();
     ana.edge = node("ap");
     let present = vec![ana];
-    world.message("eu", "us", Message::Roster { room: room(), snapshot: false, present, gone: Vec::new() });
+    world.message(
+        "eu",
+        "us",
+        Message::Roster { room: room(), snapshot: false, present, gone: Vec::new(), more: false },
+    );
     assert_eq!(world.lost_for("us", Loss::NotTheirEdge), 1);
     // And a node that has not opened the room has no say at all.
-    world.message("ap", "us", Message::Roster { room: room(), snapshot: true, present: Vec::new(), gone: Vec::new() });
+    world.message(
+        "ap",
+        "us",
+        Message::Roster { room: room(), snapshot: true, present: Vec::new(), gone: Vec::new(), more: false },
+    );
     assert_eq!(world.lost_for("us", Loss::NotOpen), 1);
     assert!(world.at("us").people.contains_key(&person("ana")));
 }

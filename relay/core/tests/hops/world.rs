@@ -232,6 +232,8 @@ impl World {
             edge: node(at),
             region: region(at),
             publishes: Vec::new(),
+            on_stage: true,
+            moderates: false,
         };
         self.at(at).hop.join(participant);
         self.settle();
@@ -294,7 +296,7 @@ impl World {
         let slot = SlotSpec { mid: "v".into(), kind: SlotKind::Video, codecs, ssrc: Ssrc(77), rtx_ssrc: None };
         here.downlinks.set_slots(id, vec![slot]);
         here.hop.room.enter(person(viewer), id, &mut here.downlinks, now);
-        let tile = Tile { track: camera(whom), width, height: width / 16 * 9 };
+        let tile = Tile { track: camera(whom), width, height: width / 16 * 9, pinned: false };
         here.hop.room.view(id, &[tile], &mut here.downlinks, now);
         let viewer = Viewer { who: viewer.into(), id, srtp: Inbound::new(&keys).unwrap(), seen: Seen::default() };
         here.viewers.push(viewer);
@@ -587,6 +589,8 @@ fn kind(message: &Message) -> &'static str {
         Message::Unsubscribe { .. } => "unsubscribe",
         Message::KeyFrame { .. } => "key_frame",
         Message::Clock { .. } => "clock",
+        Message::Grant { .. } => "grant",
+        Message::Granted { .. } => "granted",
         Message::Post { .. } => "post",
         Message::Posted { .. } => "posted",
         Message::Unknown => "unknown",
