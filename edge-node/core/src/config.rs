@@ -35,6 +35,19 @@ pub struct Config {
     pub linger: Duration,
     /// The built-in TURN server; `None`: off.
     pub turn: Option<TurnConfig>,
+    /// The node's other shards, over which a room that outgrows this one is split.
+    pub siblings: Vec<Sibling>,
+}
+
+/// Another shard of the node.
+#[derive(Debug, Clone)]
+pub struct Sibling {
+    /// Its number on the node.
+    pub shard: u8,
+    /// The addresses of its socket as clients reach it.
+    pub candidates: Vec<SocketAddr>,
+    /// Its ports of relayed addresses; no other shard has the same.
+    pub turn_ports: std::ops::RangeInclusive<u16>,
 }
 
 /// Settings of the built-in TURN server.

@@ -146,6 +146,7 @@ impl Mesh {
                 participants_max: lyceum_edge_core::config::PARTICIPANTS_MAX,
                 linger: lyceum_edge_core::config::LINGER,
                 turn: None,
+                siblings: Vec::new(),
             };
             Edge {
                 shard: Shard::new(config, zero),

@@ -42,6 +42,13 @@ struct Offer {
     latency_ms: f32,
 }
 
+impl Remote {
+    /// Whom it is taken from.
+    pub(super) fn chosen(&self) -> PeerIndex {
+        self.chosen
+    }
+}
+
 /// One layer that comes from another node.
 #[derive(Debug)]
 struct Subscription {
@@ -167,9 +174,11 @@ impl Hop {
     ) {
         let Some(peer) = self.peers.get(from.0) else { return };
         let repeated = hops.iter().enumerate().any(|(at, hop)| hops.iter().skip(at + 1).any(|other| other == hop));
+        // Another part of this node says which nodes a track passed before this one: none, when it was published here.
+        let ends_there = peer.part.is_some() || hops.last() == Some(&peer.node);
         let refused = if hops.contains(&self.config.node) {
             Some(Loss::WouldLoop)
-        } else if hops.len() > HOPS_MAX || hops.last() != Some(&peer.node) || repeated || !latency_ms.is_finite() {
+        } else if hops.len() > HOPS_MAX || !ends_there || repeated || !latency_ms.is_finite() {
             Some(Loss::BadHops)
         } else {
             None
@@ -521,7 +530,8 @@ impl Hop {
         let mut paths: BTreeMap<_, Path> = BTreeMap::new();
         for (track, remote) in &self.upstream.remotes {
             let Some(hops) = self.hops_of(*track) else { continue };
-            let latency_ms = self.latency_of(*track);
+            // From one part of this node to another is no way that anybody could feel.
+            let latency_ms = if hops.len() > 1 { self.latency_of(*track) } else { 0.0 };
             let hops = hops.into_iter().map(|node| self.hop_named(node)).collect();
             let path = Path { participant: remote.name.participant.clone(), hops, latency_ms };
             match paths.get_mut(&remote.name.participant) {
