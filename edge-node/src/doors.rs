@@ -49,7 +49,14 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) fn new(node: NodeId, region: Region, url: String, limits: Limits, shards: Vec<Shard>, policy: Policy) -> Self {
+    pub(crate) fn new(
+        node: NodeId,
+        region: Region,
+        url: String,
+        limits: Limits,
+        shards: Vec<Shard>,
+        policy: Policy,
+    ) -> Self {
         Self {
             node,
             region,

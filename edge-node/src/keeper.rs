@@ -42,11 +42,7 @@ pub(crate) enum News {
     /// Its last participant is gone.
     Empty(RoomId),
     /// It has this many on one shard.
-    Count {
-        room: RoomId,
-        shard: usize,
-        participants: u32,
-    },
+    Count { room: RoomId, shard: usize, participants: u32 },
 }
 
 /// What this node says of itself that does not change.

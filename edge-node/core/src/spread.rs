@@ -111,7 +111,8 @@ impl Spread {
 
     /// A shard says how many of a room it has.
     pub fn counted(&mut self, room: &RoomId, shard: usize, participants: u32) {
-        let spot = self.rooms.entry(room.clone()).or_insert_with(|| Spot { people: BTreeMap::new(), unconfirmed: None });
+        let spot =
+            self.rooms.entry(room.clone()).or_insert_with(|| Spot { people: BTreeMap::new(), unconfirmed: None });
         spot.unconfirmed = None;
         match participants {
             0 => drop(spot.people.remove(&shard)),

@@ -547,12 +547,7 @@ impl Order {
         for (shard, branch) in &mut self.branches {
             let again = (branch.refused && room_again).then(|| {
                 branch.refused = false;
-                Message::RoomOpen {
-                    room: self.room.clone(),
-                    epoch: self.epoch,
-                    messages_seen: self.seen,
-                    heard: true,
-                }
+                Message::RoomOpen { room: self.room.clone(), epoch: self.epoch, messages_seen: self.seen, heard: true }
             });
             for message in posted.iter().cloned().chain(again) {
                 self.out.push_back(Out::Branch { shard: *shard, message });

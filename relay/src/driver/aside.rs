@@ -76,7 +76,10 @@ impl<C> Asides<C> {
             Err(Full::Full(command)) if waiting.len() < ASIDES_WAITING_MAX => waiting.push_back(command),
             Err(Full::Full(_)) => {
                 if stats.dropped_asides_full.load(std::sync::atomic::Ordering::Relaxed) == 0 {
-                    tracing::error!(shard, "another shard of this node takes nothing; rooms that both share fall apart");
+                    tracing::error!(
+                        shard,
+                        "another shard of this node takes nothing; rooms that both share fall apart"
+                    );
                 }
                 Stats::add(&stats.dropped_asides_full, 1);
             }

@@ -112,9 +112,8 @@ fn shards_show_to_nobody() {
     let mut lecture = Lecture::begin();
     lecture.connect_all();
     film(&mut lecture.world, lecture.ben, 1, 60);
-    let nodes = |path: Option<Path>| -> Vec<String> {
-        path.unwrap().hops.iter().map(|hop| hop.node.to_string()).collect()
-    };
+    let nodes =
+        |path: Option<Path>| -> Vec<String> { path.unwrap().hops.iter().map(|hop| hop.node.to_string()).collect() };
     assert_eq!(nodes(lecture.path(lecture.ana, "ben")), ["node-0"]);
     assert_eq!(lecture.path(lecture.ana, "ben").unwrap().latency_ms, 0.0);
     assert_eq!(nodes(lecture.path(lecture.ben, "ben")), ["node-0"]);
@@ -247,6 +246,8 @@ fn sessions_of_a_branch_resume_are_kicked_and_come_by_http_as_anywhere() {
     let now = lecture.world.now;
     lecture.world.clients[client].take_answer(&sdp, now);
     lecture.world.run(2_000);
+    // A player is shown who speaks, and she is on the other shard.
+    talk(&mut lecture.world, lecture.ana, 0, 60);
     film(&mut lecture.world, lecture.ana, 1, 30);
     assert!(lecture.world.clients[client].rtp.len() >= 25);
     let request = lecture.world.request();

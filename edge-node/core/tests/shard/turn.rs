@@ -18,6 +18,8 @@ pub(crate) struct Relayed {
     pub(crate) real: SocketAddr,
     pub(crate) server: SocketAddr,
     pub(crate) channel: u16,
+    /// Whom the channel leads to.
+    pub(crate) peer: SocketAddr,
 }
 
 /// Asks the server something and gives its answer.
@@ -79,7 +81,7 @@ fn media_pass_through_the_built_in_relay_both_ways() {
     let ben = world.join(0, "ben", "physics");
     let server = world.nodes[0].address;
     world.clients[ana].address = relayed;
-    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL });
+    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL, peer: server });
     world.connect(ana, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
     world.connect(ben, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
     film(&mut world, ana, 0, 20);
@@ -101,7 +103,7 @@ fn an_allocation_on_a_rooms_shard_reaches_a_session_on_another() {
     let ana = world.join(1, "ana", physics.as_str());
     let ben = world.join(0, "ben", physics.as_str());
     world.clients[ana].address = relayed;
-    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL });
+    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL, peer: session });
     world.connect(ana, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
     world.connect(ben, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
     film(&mut world, ana, 0, 20);

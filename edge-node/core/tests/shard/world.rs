@@ -313,7 +313,7 @@ impl World {
                 let sent = client.outbox.drain(..).filter(|_| !cut_off);
                 self.flying.extend(sent.map(|(pair, bytes)| match relayed {
                     None => (pair.local, pair.remote, bytes),
-                    Some(Relayed { real, server, channel }) => {
+                    Some(Relayed { real, server, channel, .. }) => {
                         let mut whole = ChannelData::header(channel, bytes.len()).unwrap().to_vec();
                         whole.extend_from_slice(&bytes);
                         (real, server, whole)
@@ -338,8 +338,8 @@ impl World {
             client.receive(from, to, bytes, self.now);
         } else if let Some(client) = self.clients.iter_mut().find(|c| c.relayed.is_some_and(|r| r.real == to)) {
             let len = ChannelData::parse(bytes).expect("by the channel").data.len();
-            let relayed = client.address;
-            client.receive(from, relayed, &mut bytes[4..4 + len], self.now);
+            let (relayed, peer) = (client.address, client.relayed.map_or(from, |relayed| relayed.peer));
+            client.receive(peer, relayed, &mut bytes[4..4 + len], self.now);
         } else {
             self.stray.push((to, bytes.to_vec()));
         }
@@ -444,11 +444,8 @@ impl World {
     /// The control plane attaches a node to a room and tells all who host it.
     pub(crate) fn attach(&mut self, index: usize, room: RoomId) {
         let node = &self.nodes[index];
-        let address = NodeAddress {
-            node: node.id.clone(),
-            region: node.region.clone(),
-            link_addr: format!("{}", node.address),
-        };
+        let address =
+            NodeAddress { node: node.id.clone(), region: node.region.clone(), link_addr: format!("{}", node.address) };
         let empty = RoomMap { room: room.clone(), epoch: 0, home: node.id.clone(), nodes: Vec::new() };
         let map = self.maps.entry(room).or_insert(empty);
         map.epoch += 1;
