@@ -595,6 +595,13 @@ impl Shard {
         self.timers.set(Alarm::Downlinks, self.downlinks.deadline());
     }
 
+    /// The caches of all tracks here: how many there are, and the bytes of the largest one.
+    #[must_use]
+    pub fn caches(&self) -> (usize, usize) {
+        let rooms = self.rooms.iter().map(|(_, room)| room.hop.room.caches());
+        rooms.fold((0, 0), |(count, largest), (more, size)| (count + more, largest.max(size)))
+    }
+
     /// Milliseconds since the Unix epoch.
     pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;

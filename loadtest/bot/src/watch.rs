@@ -59,6 +59,9 @@ pub struct Seen {
     pub undecodable: u64,
     /// Pauses between shown frames that a viewer would notice.
     pub freezes: u64,
+    /// Frames that follow the one before them without a hole in the numbers, need it to be decoded, and are not the next one of
+    /// its encoding: zero in a mesh that switches at key frames only and numbers nothing over.
+    pub astray: u64,
     /// Stamped frames whose bytes were not those that left the sender: zero in a mesh that leaves payloads alone.
     pub corrupt: u64,
 }
@@ -75,6 +78,8 @@ pub struct Watch {
     open: Option<Piece>,
     /// A hole came since the last key frame.
     broken: bool,
+    /// The last frame shown.
+    before: Option<Stamp>,
     last_shown: Option<Instant>,
     usual_gap: Option<Duration>,
     seen: Seen,
@@ -175,6 +180,10 @@ impl Watch {
             self.seen.undecodable += 1;
             return;
         }
+        if let (false, Some(before), Some(stamp)) = (frame.key, self.before, frame.stamp) {
+            self.seen.astray += u64::from(!before.is_followed_by(&stamp));
+        }
+        self.before = frame.stamp;
         self.broken = false;
         self.seen.frames += 1;
         self.seen.key_frames += u64::from(frame.key);
@@ -230,6 +239,36 @@ mod tests {
         );
         assert_eq!(frames, [true, false]);
         assert_eq!((seen.frames, seen.key_frames, seen.lost, seen.packets), (2, 1, 0, 4));
+    }
+
+    #[test]
+    fn a_switch_away_from_a_key_frame_is_noticed() {
+        let zero = Instant::now();
+        let astray = |frames: &[(u64, u8, u32, bool)]| {
+            let mut watch = Watch::new();
+            for &(seq, encoding, frame, key) in frames {
+                let stamp = Stamp { origin: 1, sent_us: 0, frame, encoding, check: 0 };
+                let packet = Packet {
+                    track: TrackId(0),
+                    layer: Layer::default(),
+                    seq: SeqNo(seq),
+                    timestamp: 0,
+                    marker: true,
+                    flags: Flags { keyframe: key, start: true, end: true, discardable: false },
+                    level: None,
+                    arrived: zero,
+                    age: Duration::ZERO,
+                    payload: &stamp.bytes(),
+                };
+                watch.take(&packet, zero, |_| {});
+            }
+            watch.tick(zero + Duration::from_secs(60), |_| {});
+            watch.seen().astray
+        };
+        assert_eq!(astray(&[(1, 0, 7, true), (2, 0, 8, false), (3, 1, 9, true), (4, 1, 10, false)]), 0);
+        assert_eq!(astray(&[(1, 0, 7, true), (2, 1, 8, false)]), 1, "another layer");
+        assert_eq!(astray(&[(1, 0, 7, true), (2, 0, 9, false)]), 1, "a frame left out and numbered over");
+        assert_eq!(astray(&[(1, 0, 7, true), (3, 0, 9, false), (4, 1, 9, true)]), 0, "a real hole");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use super::queue::{Commander, Full};
 use super::stats::Stats;
 use lyceum_relay_core::machine::Aside;
+use lyceum_relay_core::route::SHARDS_MAX;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -57,10 +58,10 @@ impl<C> Asides<C> {
     /// Sends, or keeps for later, or drops.
     pub(super) fn send(&mut self, aside: Aside<C>, stats: &Stats) {
         let Aside { shard, command, may_drop } = aside;
-        if self.waiting.len() <= shard {
-            self.waiting.resize_with(shard + 1, VecDeque::new);
+        if self.waiting.len() <= shard.min(SHARDS_MAX) {
+            self.waiting.resize_with(shard.min(SHARDS_MAX) + 1, VecDeque::new);
         }
-        let Some(waiting) = self.waiting.get_mut(shard) else { return };
+        let Some(waiting) = self.waiting.get_mut(shard) else { return Stats::add(&stats.dropped_asides_gone, 1) };
         let sent = match self.neighbours.0.get() {
             Some(shards) if waiting.is_empty() => match shards.get(shard) {
                 Some(neighbour) => neighbour.try_send(command),
@@ -92,17 +93,20 @@ impl<C> Asides<C> {
     }
 
     /// Offers what waits again, in order.
-    pub(super) fn offer_again(&mut self) {
+    pub(super) fn offer_again(&mut self, stats: &Stats) {
         let Some(shards) = self.neighbours.0.get() else { return };
         for (waiting, neighbour) in self.waiting.iter_mut().zip(shards) {
             while let Some(command) = waiting.pop_front() {
                 match neighbour.try_send(command) {
-                    Ok(()) => {}
+                    Ok(()) => Stats::add(&stats.asides, 1),
                     Err(Full::Full(command)) => {
                         waiting.push_front(command);
                         break;
                     }
-                    Err(Full::Gone(_)) => waiting.clear(),
+                    Err(Full::Gone(_)) => {
+                        Stats::add(&stats.dropped_asides_gone, 1 + waiting.len() as u64);
+                        waiting.clear();
+                    }
                 }
             }
         }

@@ -128,7 +128,7 @@ impl<M: Machine> Wheel<M> {
 
     /// Gives the machine's events to the async side or to the shard they are meant for, in order: what waits goes first.
     fn tell(&mut self) {
-        self.asides.offer_again();
+        self.asides.offer_again(&self.stats);
         while let Some(event) = self.spill.pop_front() {
             match self.outbox.try_send(event) {
                 Ok(()) => Stats::add(&self.stats.events, 1),
