@@ -131,14 +131,14 @@ where
     let mut turn_urls = Vec::new();
     let neighbours = driver::Neighbours::default();
     let sockets = media_sockets(&config.media)?;
-    let whole = siblings(&config.media, &sockets)?;
+    let all = siblings(&config.media, &sockets)?;
     for (index, socket) in sockets.into_iter().enumerate() {
         let candidates = announced(&config.media, socket.local_addr()?);
         if config.media.turn {
             turn_urls.extend(candidates.first().map(|address| format!("turn:{address}?transport=udp")));
         }
         let shard = u8::try_from(index)?;
-        let siblings = whole.iter().filter(|sibling| sibling.shard != shard).cloned().collect();
+        let siblings = all.iter().filter(|sibling| sibling.shard != shard).cloned().collect();
         let place = Place { node: node.clone(), region: region.clone(), shard, candidates, siblings };
         let make = make.clone();
         let settings =
@@ -343,10 +343,8 @@ fn media_sockets(config: &config::Media) -> Result<Vec<UdpSocket>> {
 
 /// Every shard as the others know it.
 fn siblings(config: &config::Media, sockets: &[UdpSocket]) -> Result<Vec<Sibling>> {
-    let ports = config.ports()?;
     let sibling = |(shard, socket): (usize, &UdpSocket)| {
-        let turn_ports = share(&ports, shard, sockets.len());
-        Ok(Sibling { shard: u8::try_from(shard)?, candidates: announced(config, socket.local_addr()?), turn_ports })
+        Ok(Sibling { shard: u8::try_from(shard)?, candidates: announced(config, socket.local_addr()?) })
     };
     sockets.iter().enumerate().map(sibling).collect()
 }

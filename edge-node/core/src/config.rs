@@ -46,8 +46,6 @@ pub struct Sibling {
     pub shard: u8,
     /// The addresses of its socket as clients reach it.
     pub candidates: Vec<SocketAddr>,
-    /// Its ports of relayed addresses; no other shard has the same.
-    pub turn_ports: std::ops::RangeInclusive<u16>,
 }
 
 /// Settings of the built-in TURN server.
@@ -59,6 +57,6 @@ pub struct TurnConfig {
     pub secret: crate::door::Secret,
     /// Networks outside this node that clients may reach through it; empty: none, which is what an edge needs.
     pub allowed: Vec<crate::turn::Network>,
-    /// Ports of relayed addresses, [`crate::turn::PORTS`] by default. With `allowed` networks, each shard has its own.
+    /// Ports of relayed addresses, [`crate::turn::PORTS`] by default. Each shard of a node has its own.
     pub ports: std::ops::RangeInclusive<u16>,
 }

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! A TURN client is sent to its room's shard before anybody knows on which shard it will be taken in. When that is another
-//! one, relayed datagrams change shards: in by [`Aside::Relayed`], out by [`Aside::ToRelayed`], found by the port of the relayed
-//! address, as each shard has ports of its own.
+//! one, relayed datagrams change shards: in by [`Aside::Relayed`], and out by [`Aside::ToRelayed`] the way they came. Each shard
+//! gives out ports of its own, so that a relayed address means one client on the whole node.
 
-use crate::config::{Config, Sibling};
+use crate::config::Config;
+use crate::demux::Pairs;
 use crate::door::{Aside, Event};
 use crate::draw::Draw;
 use crate::drops::DoorDrop;
@@ -119,9 +120,9 @@ impl Shard {
 /// Where batches leave: straight, or wrapped for the TURN client behind a relayed address.
 pub(crate) struct Exit<'a> {
     pub(crate) turn: Option<&'a mut turn::Server>,
-    /// This shard's number, the others, and where to leave what is for them.
+    /// This shard's number, who is behind another one, and where to leave what is for it.
     pub(crate) shard: u8,
-    pub(crate) siblings: &'a [Sibling],
+    pub(crate) pairs: &'a Pairs,
     pub(crate) events: &'a mut std::collections::VecDeque<Event>,
     pub(crate) traffic: &'a mut Traffic,
     pub(crate) drops: &'a mut crate::drops::DoorDrops,
@@ -134,7 +135,7 @@ impl Exit<'_> {
     /// Sends datagrams of `segment` bytes each (the last may be shorter) over a pair of addresses.
     pub(crate) fn send(&mut self, wire: &mut dyn Wire, pair: Pair, bytes: &[u8], segment: usize) {
         let segment = segment.max(1);
-        if let Some(shard) = relayed_at(self.siblings, pair.remote) {
+        if let Some(shard) = self.pairs.aside(pair) {
             let payload = Bytes::copy_from_slice(bytes);
             let aside = Aside::ToRelayed { relayed: pair.remote, own: pair.local, payload, segment };
             return self.events.push_back(Event::Aside { from: self.shard, shard, aside });
@@ -153,16 +154,6 @@ impl Exit<'_> {
             }
         }
     }
-}
-
-/// The shard that a relayed address belongs to, when that is another one. No socket is bound to these ports, and Linux
-/// gives out none of them by itself: what looks like a relayed address of this node is one.
-fn relayed_at(siblings: &[Sibling], address: SocketAddr) -> Option<u8> {
-    let owns = |sibling: &&Sibling| {
-        sibling.turn_ports.contains(&address.port())
-            && sibling.candidates.iter().any(|candidate| candidate.ip() == address.ip())
-    };
-    siblings.iter().find(owns).map(|sibling| sibling.shard)
 }
 
 /// A batch that was wrapped.

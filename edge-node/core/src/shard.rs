@@ -353,7 +353,9 @@ impl Shard {
             Aside::Room(said) => self.part_said(from, said, now),
             Aside::Relayed { relayed, own, payload } => {
                 let mut bytes = payload.to_vec();
-                self.demux_relayed(Pair { local: own, remote: relayed }, &mut bytes, now);
+                let pair = Pair { local: own, remote: relayed };
+                self.demux_relayed(pair, &mut bytes, now);
+                self.pairs.came_aside(pair, from);
             }
             Aside::ToRelayed { relayed, own, payload, segment } => {
                 self.relayed_aside(Pair { local: own, remote: relayed }, &payload, segment, now);
@@ -630,9 +632,9 @@ impl Machine for Shard {
 
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
         self.settle(now);
-        let Self { downlinks, peers, peer_by_downlink, outbox, turn, events, traffic, drops, scratch, .. } = self;
-        let (shard, siblings) = (self.config.shard, self.config.siblings.as_slice());
-        let mut exit = Exit { turn: turn.as_mut(), shard, siblings, events, traffic, drops, scratch, now };
+        let Self { downlinks, peers, peer_by_downlink, outbox, turn, pairs, events, traffic, drops, scratch, .. } = self;
+        let shard = self.config.shard;
+        let mut exit = Exit { turn: turn.as_mut(), shard, pairs, events, traffic, drops, scratch, now };
         for (pair, bytes) in outbox.drain(..) {
             exit.send(wire, pair, &bytes, bytes.len());
         }
@@ -678,6 +680,10 @@ mod tests {
 
     /// A shard with two rooms of two people each.
     fn shard(now: Instant) -> Shard {
+        shard_among(now, Vec::new())
+    }
+
+    fn shard_among(now: Instant, siblings: Vec<crate::Sibling>) -> Shard {
         let mut shard = Shard::new(
             Config {
                 node: NodeId::parse("node").unwrap(),
@@ -690,7 +696,7 @@ mod tests {
                 participants_max: 10,
                 linger: Duration::ZERO,
                 turn: None,
-                siblings: Vec::new(),
+                siblings,
             },
             now,
         );
@@ -728,6 +734,32 @@ mod tests {
             shard.shut_down("done", now);
             shard.settle(now);
             assert_eq!(shard.live(), Live::default(), "nothing is left behind the panic");
+        }
+    }
+
+    #[test]
+    fn other_parts_hear_of_a_room_that_a_panic_ruined() {
+        let now = Instant::now();
+        let siblings = [1, 2].map(|shard| crate::Sibling { shard, candidates: Vec::new() });
+        for work in [Work::Ruin(0), Work::Ruin(1)] {
+            let mut shard = shard_among(now, siblings.to_vec());
+            let Work::Ruin(place) = work else { unreachable!() };
+            let (room, root) = {
+                let room = &shard.rooms.get(place).unwrap().id;
+                (room.clone(), shard.root_of(room))
+            };
+            shard.events.clear();
+            shard.working = Some(work);
+            shard.handle(Input::Panicked(Culprit::Own), now);
+            let told = shard.events.iter().filter_map(|event| match event {
+                Event::Aside { from: 0, shard, aside: Aside::Room(Said::Message(message)) } => match &**message {
+                    Message::RoomClose { room: of } if *of == room => Some(*shard),
+                    _ => None,
+                },
+                _ => None,
+            });
+            let wanted = root.map_or(vec![1, 2], |root| vec![root]);
+            assert_eq!(told.collect::<Vec<_>>(), wanted, "{room}, root {root:?}");
         }
     }
 

@@ -206,7 +206,7 @@ impl Mesh {
             let udp =
                 |shard: u8| SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8 + 1), 4_000 + u16::from(shard)));
             let all = 0..setup.shards;
-            let sibling = |shard| Sibling { shard, candidates: vec![udp(shard)], turn_ports: 1..=1 };
+            let sibling = |shard| Sibling { shard, candidates: vec![udp(shard)] };
             let node: NodeId = name(&format!("{region}-1"));
             let region: Region = name(region);
             let shard = |shard: u8| {

@@ -65,7 +65,7 @@ pub struct Config {
     pub siblings: Vec<(u8, Vec<SocketAddr>)>,
     /// Networks outside that clients may reach; none by default.
     pub allowed: Vec<Network>,
-    /// Ports of relayed addresses, [`PORTS`] by default. With a non-empty `allowed`, no other shard has the same.
+    /// Ports of relayed addresses, [`PORTS`] by default. No other shard of the node has the same.
     pub ports: RangeInclusive<u16>,
     /// Keys the nonces and places the ports.
     pub seed: [u8; 32],

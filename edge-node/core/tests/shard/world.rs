@@ -110,7 +110,7 @@ impl World {
                 let first = lyceum_edge_core::turn::PORTS.start() + each * u16::from(shard);
                 first..=first + (each - 1)
             };
-            let sibling = |shard| Sibling { shard, candidates: vec![address(shard)], turn_ports: ports(shard) };
+            let sibling = |shard| Sibling { shard, candidates: vec![address(shard)] };
             let mut config = Config {
                 node: NodeId::parse(&format!("node-{n}")).unwrap(),
                 region: Region::parse(["eu", "us", "ap"][n]).unwrap(),
