@@ -632,7 +632,8 @@ impl Machine for Shard {
 
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
         self.settle(now);
-        let Self { downlinks, peers, peer_by_downlink, outbox, turn, pairs, events, traffic, drops, scratch, .. } = self;
+        let Self { downlinks, peers, peer_by_downlink, outbox, turn, pairs, events, traffic, drops, scratch, .. } =
+            self;
         let shard = self.config.shard;
         let mut exit = Exit { turn: turn.as_mut(), shard, pairs, events, traffic, drops, scratch, now };
         for (pair, bytes) in outbox.drain(..) {

@@ -141,7 +141,9 @@ impl Watch {
                 self.hole_since = None;
                 return;
             };
-            let since = *self.hole_since.get_or_insert(now);
+            // A hole is as old as what has come after it: several holes are waited for at the same time.
+            let oldest = || self.waiting.values().map(|piece| piece.at).min().unwrap_or(now);
+            let since = *self.hole_since.get_or_insert_with(oldest);
             if now.saturating_duration_since(since) < HOLE_PATIENCE && self.waiting.len() < WAITING_PACKETS_MAX {
                 return;
             }
@@ -285,6 +287,33 @@ mod tests {
         );
         assert_eq!(frames, [true, true, false]);
         assert_eq!((seen.lost, seen.undecodable), (1, 2));
+    }
+
+    #[test]
+    fn several_holes_cost_the_patience_of_one() {
+        // Every other packet of ten is lost, then all is well: one second later everything shows.
+        let mut plan: Vec<_> = (0..10).map(|n| (n * 2, true, true, n == 0)).collect();
+        plan.extend((20..45).map(|n| (n, true, true, n == 20)));
+        let zero = Instant::now();
+        let mut early = Watch::new();
+        for (n, &(seq, start, end, key)) in plan.iter().enumerate() {
+            let now = zero + Duration::from_millis(50 * n as u64);
+            let packet = Packet {
+                track: TrackId(0),
+                layer: Layer::default(),
+                seq: SeqNo(seq),
+                timestamp: 0,
+                marker: end,
+                flags: Flags { keyframe: key, start, end, discardable: false },
+                level: None,
+                arrived: now,
+                age: Duration::ZERO,
+                payload: &[0; 10],
+            };
+            early.take(&packet, now, |_| {});
+        }
+        // The last hole opened after half a second; the last packet came more than a second later.
+        assert_eq!(early.seen().frames, 1 + 25, "{:?}", early.seen());
     }
 
     #[test]

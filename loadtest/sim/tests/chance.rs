@@ -147,7 +147,8 @@ impl Chance {
                 let before = self.mesh.bot(person.bot).report().seen.frames;
                 let sees =
                     self.mesh.run_until(seconds(8), |mesh| mesh.bot(person.bot).report().seen.frames >= before + 10);
-                assert!(sees, "{:?} sees nothing 8 s after the network is calm", person.bot);
+                let slots: Vec<_> = self.mesh.bot(person.bot).video_slots().collect();
+                assert!(sees, "{:?} sees nothing 8 s after the network is calm: {slots:?}, gone {gone:?}", person.bot);
             }
         }
         let heard = self.mesh.run_until(seconds(12), |mesh| {
