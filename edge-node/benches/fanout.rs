@@ -207,6 +207,7 @@ impl House {
             participants_max: PARTICIPANTS_MAX,
             linger: LINGER,
             turn: None,
+            siblings: Vec::new(),
         };
         let shard = Shard::new(config, now);
         let camera = vec![Arc::new(Clip::made_up(7, 1280, 720, BITRATE, 30, 10))];

@@ -57,8 +57,11 @@ pub struct Media {
     pub port: u16,
     /// The addresses announced to clients as ICE candidates and in TURN URLs. Empty: `listen`.
     pub announce: Vec<IpAddr>,
-    /// Data-plane threads, one room lives on one of them. 0: one per core.
+    /// Data-plane threads; a room lives on one of them, until it outgrows it. 0: one per core.
     pub shards: usize,
+    /// A shard takes this many participants of one room before the next shard is filled, however busy they are. 0, as it
+    /// should be unless you know better: by measured load.
+    pub split_viewers: u32,
     /// Binds each shard's thread to a core of its own.
     pub pin: bool,
     /// Speaks TURN on the media ports.
@@ -178,6 +181,7 @@ impl Default for Media {
             port: 0,
             announce: Vec::new(),
             shards: 0,
+            split_viewers: 0,
             pin: false,
             turn: true,
             turn_allowed: Vec::new(),

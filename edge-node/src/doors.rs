@@ -6,13 +6,14 @@ use crate::keys::Keys;
 use crate::sockets::Sockets;
 use crate::waiting::Waiting;
 use lyceum_edge_core::door::{Command, Entry, HttpOutcome, Secret, Seed};
+use lyceum_edge_core::spread::{MEASURE_EVERY, Policy, Spread};
 use lyceum_edge_core::stats::Stats;
 use lyceum_relay::driver;
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
 use lyceum_wire::token::Claims;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// Snapshots waited for at a time: a scrape asks every shard once, and sixteen scrapes of the largest node fit.
@@ -37,6 +38,8 @@ pub(crate) struct Doors {
     pub(crate) limits: Limits,
     pub(crate) keys: Keys,
     pub(crate) shards: Vec<Shard>,
+    /// Which shard takes whom.
+    spread: Mutex<Spread>,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) requests: Waiting<HttpOutcome>,
     pub(crate) snapshots: Waiting<Box<Stats>>,
@@ -46,7 +49,14 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) fn new(node: NodeId, region: Region, url: String, limits: Limits, shards: Vec<Shard>) -> Self {
+    pub(crate) fn new(
+        node: NodeId,
+        region: Region,
+        url: String,
+        limits: Limits,
+        shards: Vec<Shard>,
+        policy: Policy,
+    ) -> Self {
         Self {
             node,
             region,
@@ -58,13 +68,39 @@ impl Doors {
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
             limits,
+            spread: Mutex::new(Spread::new(shards.len(), policy)),
             shards,
         }
     }
 
-    /// The shard on which a room lives.
+    /// The shard on which a room is at home: other nodes and the control plane meet it there.
     pub(crate) fn shard_of(&self, room: &RoomId) -> usize {
-        usize::try_from(room.key() % self.shards.len() as u64).unwrap_or(0)
+        self.spread().root(room)
+    }
+
+    /// Who is where.
+    pub(crate) fn spread(&self) -> MutexGuard<'_, Spread> {
+        // A panic while it was held leaves counts that the shards' next words set right.
+        self.spread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Measures how busy the shards are, for who comes next, until `stop` turns true.
+    pub(crate) async fn measure(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(MEASURE_EVERY);
+        let mut before: Vec<_> = self.shards.iter().map(|shard| shard.wheel.snapshot()).collect();
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = tick.tick() => {}
+            }
+            let now: Vec<_> = self.shards.iter().map(|shard| shard.wheel.snapshot()).collect();
+            let mut spread = self.spread();
+            for (shard, (now, before)) in now.iter().zip(&before).enumerate() {
+                spread.measured(shard, now.busy_share_since(before));
+            }
+            spread.sweep(Instant::now());
+            before = now;
+        }
     }
 
     /// The shard that a secret of ours names by its first two digits. `None`: it is not one of ours.
@@ -75,7 +111,7 @@ impl Doors {
 
     /// Everything a shard needs of somebody who comes in, and which shard.
     pub(crate) fn entry(&self, claims: Claims) -> (usize, Box<Entry>) {
-        let shard = self.shard_of(&claims.room);
+        let shard = self.spread().join(&claims.room, Instant::now());
         let entry = Entry {
             secret: Secret(format!("{shard:02x}{}", hex(&rand::random::<[u8; SECRET_BYTES]>()))),
             participant: participant(),

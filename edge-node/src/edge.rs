@@ -14,7 +14,9 @@ use crate::mesh::Links;
 use crate::sockets::ToSocket;
 use crate::turn_relay::Relays;
 use anyhow::{Context, Result, ensure};
+use lyceum_edge_core::Sibling;
 use lyceum_edge_core::door::{Command, Event, Secret, Seed};
+use lyceum_edge_core::spread::Policy;
 use lyceum_relay::driver;
 use lyceum_relay_core::Machine;
 use lyceum_wire::id::{NodeId, Region};
@@ -68,20 +70,22 @@ pub struct Place {
     pub shard: u8,
     /// Its socket's addresses as clients reach it.
     pub candidates: Vec<SocketAddr>,
+    /// The other shards.
+    pub siblings: Vec<Sibling>,
 }
 
 /// Starts an edge. It returns when all sockets are bound and the doors are open; [`Edge::ready`] waits for the rest.
 pub async fn start(config: Config) -> Result<Edge> {
     let session = lyceum_session::Config::new().context("cannot make the certificate for media")?;
     let (turn, allowed, ports) = (config.media.turn, config.media.allowed()?, config.media.ports()?);
-    let shards = u16::try_from(config.media.shard_count())?;
+    let shards = config.media.shard_count();
     start_with(config, move |place, now| {
         let turn = turn.then(|| lyceum_edge_core::config::TurnConfig {
             realm: TURN_REALM.to_owned(),
             // Nobody knows this one: TURN opens with the control plane's secret.
             secret: Secret(format!("{:032x}", rand::random::<u128>())),
             allowed: allowed.clone(),
-            ports: share(&ports, u16::from(place.shard), shards),
+            ports: share(&ports, usize::from(place.shard), shards),
         });
         let config = lyceum_edge_core::config::Config {
             node: place.node,
@@ -94,6 +98,7 @@ pub async fn start(config: Config) -> Result<Edge> {
             participants_max: lyceum_edge_core::config::PARTICIPANTS_MAX,
             linger: lyceum_edge_core::config::LINGER,
             turn,
+            siblings: place.siblings,
         };
         lyceum_edge_core::Shard::new(config, now)
     })
@@ -124,23 +129,31 @@ where
     let mut threads = Vec::new();
     let mut media = Vec::new();
     let mut turn_urls = Vec::new();
-    for (index, socket) in media_sockets(&config.media)?.into_iter().enumerate() {
+    let neighbours = driver::Neighbours::default();
+    let sockets = media_sockets(&config.media)?;
+    let all = siblings(&config.media, &sockets)?;
+    for (index, socket) in sockets.into_iter().enumerate() {
         let candidates = announced(&config.media, socket.local_addr()?);
         if config.media.turn {
             turn_urls.extend(candidates.first().map(|address| format!("turn:{address}?transport=udp")));
         }
-        let place = Place { node: node.clone(), region: region.clone(), shard: u8::try_from(index)?, candidates };
+        let shard = u8::try_from(index)?;
+        let siblings = all.iter().filter(|sibling| sibling.shard != shard).cloned().collect();
+        let place = Place { node: node.clone(), region: region.clone(), shard, candidates, siblings };
         let make = make.clone();
         let settings =
             driver::Config { name: format!("shard-{index}"), socket, core: config.media.pin.then_some(index) };
-        let handle = driver::spawn(settings, move |_, now| make(place, now)).context("cannot start a shard")?;
+        let handle = driver::spawn_among(settings, neighbours.clone(), move |_, now| make(place, now))
+            .context("cannot start a shard")?;
         media.push(handle.local);
         shards.push(Shard { commands: handle.commands, wheel: handle.stats });
         queues.push(handle.events);
         threads.push(handle.thread);
     }
 
-    let doors = Arc::new(Doors::new(node.clone(), region, url.clone(), config.limits.clone(), shards));
+    neighbours.introduce(shards.iter().map(|shard| shard.commands.clone()).collect());
+    let policy = Policy { split_viewers: config.media.split_viewers };
+    let doors = Arc::new(Doors::new(node.clone(), region, url.clone(), config.limits.clone(), shards, policy));
     let control = ControlPlane::new(&config.control, node.clone(), config.node_secret()?)?;
     let (stop, stopping) = watch::channel(false);
     let (leased_tx, leased) = watch::channel(false);
@@ -161,6 +174,7 @@ where
         tasks.spawn(route.run(shard, events));
     }
     let card = Card { link_addr, turn_urls };
+    tasks.spawn(doors.clone().measure(stopping.clone()));
     let keeper = Keeper::new(doors.clone(), control.clone(), links.clone(), card, news, leased_tx);
     tasks.spawn(keeper.run(stopping.clone()));
     tasks.spawn(links.clone().run(link_socket, control, linked_tx, fault, stopping.clone()));
@@ -247,7 +261,7 @@ impl Route {
         let mut batch = Vec::with_capacity(BATCH);
         while events.recv_many(&mut batch, BATCH).await > 0 {
             for event in batch.drain(..) {
-                self.event(event).await;
+                self.event(shard, event).await;
             }
         }
         if !self.doors.stopping.load(Ordering::Relaxed) {
@@ -256,7 +270,7 @@ impl Route {
         }
     }
 
-    async fn event(&self, event: Event) {
+    async fn event(&self, shard: usize, event: Event) {
         match event {
             Event::Say { socket, message } => {
                 self.doors.sockets.tell(socket, ToSocket::Say(message));
@@ -268,9 +282,12 @@ impl Route {
             Event::Stats { request, stats } => self.doors.snapshots.answer(request, stats),
             Event::RoomWanted { room } => self.tell(News::Wanted(room)).await,
             Event::RoomEmpty { room } => self.tell(News::Empty(room)).await,
-            Event::RoomCount { room, participants } => self.tell(News::Count(room, participants)).await,
-            // The room's map, which brought it, has asked for the link already.
-            Event::Connect { .. } => {}
+            Event::RoomCount { room, participants } => {
+                self.doors.spread().counted(&room, shard, participants);
+                self.tell(News::Count { room, shard, participants }).await;
+            }
+            // The room's map, which brought it, has asked for the link already; an aside never comes here.
+            Event::Connect { .. } | Event::Aside { .. } => {}
             Event::LinkSend { node, message } => self.links.send(&node, &message),
             Event::LinkDatagrams { node, datagrams } => self.links.send_datagrams(&node, datagrams),
             Event::TurnOpen { relayed } => self.relays.open(relayed).await,
@@ -324,10 +341,18 @@ fn media_sockets(config: &config::Media) -> Result<Vec<UdpSocket>> {
         .collect()
 }
 
-/// A shard's own part of the ports: relay sockets of two shards must never want the same one.
-fn share(ports: &RangeInclusive<u16>, shard: u16, shards: u16) -> RangeInclusive<u16> {
-    let each = (ports.end() - ports.start()) / shards.max(1);
-    let first = ports.start() + shard * each;
+/// Every shard as the others know it.
+fn siblings(config: &config::Media, sockets: &[UdpSocket]) -> Result<Vec<Sibling>> {
+    let sibling = |(shard, socket): (usize, &UdpSocket)| {
+        Ok(Sibling { shard: u8::try_from(shard)?, candidates: announced(config, socket.local_addr()?) })
+    };
+    sockets.iter().enumerate().map(sibling).collect()
+}
+
+/// A shard's own part of the ports: a relayed address must say whose it is.
+fn share(ports: &RangeInclusive<u16>, shard: usize, shards: usize) -> RangeInclusive<u16> {
+    let each = u16::try_from(ports.len() / shards.max(1)).unwrap_or(u16::MAX);
+    let first = ports.start() + u16::try_from(shard).unwrap_or(0) * each;
     first..=first + each.saturating_sub(1)
 }
 

@@ -41,8 +41,8 @@ pub(crate) enum News {
     Wanted(RoomId),
     /// Its last participant is gone.
     Empty(RoomId),
-    /// It has this many here.
-    Count(RoomId, u32),
+    /// It has this many on one shard.
+    Count { room: RoomId, shard: usize, participants: u32 },
 }
 
 /// What this node says of itself that does not change.
@@ -72,7 +72,8 @@ pub(crate) struct Keeper {
 #[derive(Debug, Default)]
 struct Hosted {
     wanted: bool,
-    participants: u32,
+    /// By shard.
+    participants: BTreeMap<usize, u32>,
     /// The epoch of the newest map, and since when we have one. `None`: not attached, as far as known.
     attached: Option<Attached>,
     /// A call about this room is under way.
@@ -160,14 +161,17 @@ impl Keeper {
             News::Empty(room) => {
                 let hosted = self.rooms.entry(room.clone()).or_default();
                 hosted.wanted = false;
-                hosted.participants = 0;
                 self.links.want(&room, &[]);
                 self.settle(room);
             }
-            News::Count(room, participants) => {
-                if let Some(hosted) = self.rooms.get_mut(&room) {
-                    hosted.participants = participants;
+            // A branch may be heard of before its room's root.
+            News::Count { room, shard, participants } => {
+                let hosted = self.rooms.entry(room.clone()).or_default();
+                match participants {
+                    0 => drop(hosted.participants.remove(&shard)),
+                    some => drop(hosted.participants.insert(shard, some)),
                 }
+                self.settle(room);
             }
         }
     }
@@ -197,10 +201,10 @@ impl Keeper {
                     Done::Detach(room, gone)
                 });
             }
-            (false, None) => {
+            (false, None) if hosted.participants.is_empty() => {
                 self.rooms.remove(&room);
             }
-            (true, Some(_)) => {}
+            (false, None) | (true, Some(_)) => {}
         }
     }
 
@@ -253,7 +257,7 @@ impl Keeper {
             .rooms
             .iter()
             .filter(|(_, hosted)| hosted.wanted)
-            .map(|(room, hosted)| (room.clone(), hosted.participants))
+            .map(|(room, hosted)| (room.clone(), hosted.participants.values().sum()))
             .collect();
         let load = Load {
             participants: rooms.values().sum(),

@@ -41,8 +41,9 @@ async fn snapshot(doors: &Doors, shard: usize) -> Option<Box<Stats>> {
 type Read = fn(&Stats) -> f64;
 
 /// Plain numbers of a shard: name, kind, help, and where to read it.
-const PLAIN: [(&str, Kind, &str, Read); 22] = [
+const PLAIN: [(&str, Kind, &str, Read); 25] = [
     ("lyceum_rooms", Kind::Gauge, "Rooms hosted.", |s| s.rooms.into()),
+    ("lyceum_room_branches", Kind::Gauge, "Parts of rooms on other shards than their own.", |s| s.branches.into()),
     ("lyceum_participants", Kind::Gauge, "Participants, all ways in taken together.", |s| s.participants.into()),
     ("lyceum_published_tracks", Kind::Gauge, "Tracks published here.", |s| s.published.into()),
     ("lyceum_slots", Kind::Gauge, "Receive slots of subscribers.", |s| s.slots.into()),
@@ -68,6 +69,12 @@ const PLAIN: [(&str, Kind, &str, Read); 22] = [
     }),
     ("lyceum_link_media_in_total", Kind::Counter, "Media datagrams from links.", |s| s.link_datagrams_in as f64),
     ("lyceum_link_media_out_total", Kind::Counter, "Media datagrams to links.", |s| s.link_datagrams_out as f64),
+    ("lyceum_part_media_in_total", Kind::Counter, "Media datagrams from other shards of this node.", |s| {
+        s.part_datagrams_in as f64
+    }),
+    ("lyceum_part_media_out_total", Kind::Counter, "Media datagrams to other shards of this node.", |s| {
+        s.part_datagrams_out as f64
+    }),
     ("lyceum_link_asked_total", Kind::Counter, "Packets asked again of other nodes.", |s| s.link_asked as f64),
     ("lyceum_link_repaired_total", Kind::Counter, "Packets missing on links that came after all.", |s| {
         s.link_repaired as f64
@@ -165,7 +172,7 @@ fn write_links(page: &mut Page, links: &[LinkState]) {
 
 fn write_wheels(page: &mut Page, wheels: &[Snapshot]) {
     type Field = fn(&Snapshot) -> f64;
-    let fields: [(&str, &str, Field); 7] = [
+    let fields: [(&str, &str, Field); 8] = [
         ("lyceum_shard_busy_seconds_total", "Time a shard's thread worked; its rate is its share of a core.", |w| {
             w.busy_ns as f64 / 1e9
         }),
@@ -174,6 +181,7 @@ fn write_wheels(page: &mut Page, wheels: &[Snapshot]) {
         ("lyceum_shard_sends_total", "Send calls to the kernel.", |w| w.sends as f64),
         ("lyceum_shard_commands_total", "Commands a shard took.", |w| w.commands as f64),
         ("lyceum_shard_events_total", "Events a shard said.", |w| w.events as f64),
+        ("lyceum_shard_asides_total", "Commands other shards took from a shard.", |w| w.asides as f64),
         ("lyceum_shard_panics_total", "Panics contained.", |w| w.panics as f64),
     ];
     for (name, help, read) in fields {

@@ -49,6 +49,7 @@ impl World {
             unix_ms: UNIX * 1000,
             participants_max: 4,
             linger: Duration::from_secs(5),
+            siblings: Vec::new(),
             turn: Some(TurnConfig {
                 realm: REALM.to_owned(),
                 secret: Secret(TURN_SECRET.to_owned()),

@@ -15,6 +15,7 @@ fuzz_target!(|input: &[u8]| {
         realm: REALM.to_owned(),
         secret: TURN_SECRET.to_owned(),
         own: vec![own, SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 40_001))],
+        siblings: Vec::new(),
         allowed: Vec::new(),
         ports: PORTS,
         seed: [7; 32],
@@ -35,6 +36,7 @@ fuzz_target!(|input: &[u8]| {
                 server.from_self(relayed, to, payload.len(), now);
             }
             Some(Relay::ToClient { payload, .. }) => assert!(payload.end <= datagram.len()),
+            Some(Relay::ToShard { .. }) => panic!("there is one shard"),
             Some(Relay::ToPeer { .. }) => panic!("nobody is listed"),
             None => {}
         }

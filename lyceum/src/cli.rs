@@ -48,6 +48,9 @@ pub(crate) struct MeshArgs {
     /// Data-plane threads per edge; 0 shares the cores among the edges.
     #[arg(long, default_value_t = 0)]
     pub(crate) shards: usize,
+    /// A shard takes this many participants of one room before the next is filled; 0: by measured load.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) split_viewers: u32,
     /// The address by which others reach this machine, when --listen is every address.
     #[arg(long)]
     pub(crate) announce: Option<IpAddr>,

@@ -105,6 +105,7 @@ fn edge_config(args: &MeshArgs, region: &Region, reached: IpAddr, control: Strin
     config.http.listen = SocketAddr::new(reached, 0);
     config.media.listen = reached;
     config.media.shards = if args.shards == 0 { (cores / args.regions.len()).max(1) } else { args.shards };
+    config.media.split_viewers = args.split_viewers;
     config.link.listen = SocketAddr::new(loopback(reached), 0);
     config.control.url = control;
     config.control.node_secret = secret;

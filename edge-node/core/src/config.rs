@@ -35,6 +35,17 @@ pub struct Config {
     pub linger: Duration,
     /// The built-in TURN server; `None`: off.
     pub turn: Option<TurnConfig>,
+    /// The node's other shards, over which a room that outgrows this one is split.
+    pub siblings: Vec<Sibling>,
+}
+
+/// Another shard of the node.
+#[derive(Debug, Clone)]
+pub struct Sibling {
+    /// Its number on the node.
+    pub shard: u8,
+    /// The addresses of its socket as clients reach it.
+    pub candidates: Vec<SocketAddr>,
 }
 
 /// Settings of the built-in TURN server.
@@ -46,6 +57,6 @@ pub struct TurnConfig {
     pub secret: crate::door::Secret,
     /// Networks outside this node that clients may reach through it; empty: none, which is what an edge needs.
     pub allowed: Vec<crate::turn::Network>,
-    /// Ports of relayed addresses, [`crate::turn::PORTS`] by default. With `allowed` networks, each shard has its own.
+    /// Ports of relayed addresses, [`crate::turn::PORTS`] by default. Each shard of a node has its own.
     pub ports: std::ops::RangeInclusive<u16>,
 }

@@ -19,6 +19,8 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     peers: HashMap<Pair, u32>,
+    /// Of these, the ones whose remote end is a relayed address of another shard.
+    aside: HashMap<Pair, u8>,
 }
 
 impl Pairs {
@@ -36,10 +38,24 @@ impl Pairs {
     pub(crate) fn forget(&mut self, pair: Pair, peer: u32) {
         if self.peers.get(&pair) == Some(&peer) {
             self.peers.remove(&pair);
+            self.aside.remove(&pair);
         }
     }
 
+    /// Something came from a TURN client of another shard. What goes back goes that way, if the 5-tuple is a peer's.
+    pub(crate) fn came_aside(&mut self, pair: Pair, shard: u8) {
+        if self.peers.contains_key(&pair) {
+            self.aside.insert(pair, shard);
+        }
+    }
+
+    /// The shard whose TURN client is at the other end, if it is one of another shard's.
+    pub(crate) fn aside(&self, pair: Pair) -> Option<u8> {
+        if self.aside.is_empty() { None } else { self.aside.get(&pair).copied() }
+    }
+
     pub(crate) fn len(&self) -> usize {
+        debug_assert!(self.aside.len() <= self.peers.len());
         self.peers.len()
     }
 }

@@ -4,13 +4,16 @@
 //!   WebSocket, WHIP, WHEP ──┐                     ┌── Say, HttpAnswer, CloseSocket
 //!   QUIC links ─────────────┼── Command → Shard → Event ──┼── LinkSend, LinkDatagrams, Connect
 //!   control plane ──────────┘                     └── RoomWanted, RoomEmpty
+//!   other shards  ── Aside ─────────▶       ──▶ Aside
 //! ```
 //!
 //! Everything arrives already decoded and verified: text became [`ToEdge`] and a token became [`Claims`] before
 //! they came here. A shard has no random source, so whoever commands brings the [`Seed`] and the secrets.
-//! All commands about one room go to one shard: `RoomId::key() % shards`.
+//! All commands about one room go to its shard, `RoomId::key() % shards`; who comes in may be sent to another shard, and
+//! all about that session then goes there. What shards say to each other ([`Aside`]) goes from thread to thread.
 
 use bytes::Bytes;
+use lyceum_relay_core::hop::Said;
 use lyceum_relay_core::link::FromLink;
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, RoomId};
@@ -62,6 +65,44 @@ pub struct Entry {
     pub claims: Claims,
     /// Randomness of this session.
     pub seed: Seed,
+}
+
+/// What one shard of an edge says to another.
+#[derive(Debug, Clone)]
+pub enum Aside {
+    /// One part of a room to another.
+    Room(Said),
+    /// A datagram out of TURN for a media address of the other shard. May be dropped.
+    Relayed {
+        /// The relayed address it comes from.
+        relayed: SocketAddr,
+        /// The other shard's address it is for.
+        own: SocketAddr,
+        /// The datagram.
+        payload: Bytes,
+    },
+    /// Datagrams for a relayed address of the other shard. May be dropped.
+    ToRelayed {
+        /// The relayed address.
+        relayed: SocketAddr,
+        /// The media address they come from.
+        own: SocketAddr,
+        /// The datagrams, one behind the other.
+        payload: Bytes,
+        /// Size of each but the last, in bytes.
+        segment: usize,
+    },
+}
+
+impl Aside {
+    /// Whether it may be dropped when the other shard is behind.
+    #[must_use]
+    pub fn may_drop(&self) -> bool {
+        match self {
+            Self::Room(said) => matches!(said, Said::Datagrams(_)),
+            Self::Relayed { .. } | Self::ToRelayed { .. } => true,
+        }
+    }
 }
 
 /// What the world may tell a shard.
@@ -148,7 +189,14 @@ pub enum Command {
     /// What a link says: it stands, its quality moved, a message or datagrams for this shard came by it, it is gone.
     /// Tracks that came by a link that is gone end; rooms ask for it again by [`Event::Connect`].
     Link(FromLink),
-    /// Ends one participant's session, wherever it stands.
+    /// Another shard of this node says something.
+    Aside {
+        /// Which shard.
+        from: u8,
+        /// What.
+        aside: Aside,
+    },
+    /// Ends one participant's session, wherever on this shard it stands.
     Kick {
         /// The room.
         room: RoomId,
@@ -270,6 +318,15 @@ pub enum Event {
         peer: SocketAddr,
         /// The datagram.
         payload: Bytes,
+    },
+    /// Say this to another shard of this node.
+    Aside {
+        /// This shard.
+        from: u8,
+        /// Which shard.
+        shard: u8,
+        /// What.
+        aside: Aside,
     },
     /// The answer to [`Command::Stats`].
     Stats {

@@ -62,6 +62,10 @@ reasons! {
         ChannelMessage => "channel_message",
         /// A link's message or datagram about a room that is not here (any more).
         LinkUnknownRoom => "link_unknown_room",
+        /// Another shard's message or datagram about a room that is not here (any more), or finds no place.
+        PartUnknownRoom => "part_unknown_room",
+        /// A relayed datagram for, or from, a shard without TURN.
+        RelayedAside => "relayed_aside",
     }
 }
 

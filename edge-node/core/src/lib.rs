@@ -20,10 +20,11 @@ mod room;
 mod shard;
 pub mod signal;
 mod slab;
+pub mod spread;
 pub mod stats;
 mod timer;
 pub mod turn;
 
-pub use config::{Config, TurnConfig};
+pub use config::{Config, Sibling, TurnConfig};
 pub use door::{Command, Event};
 pub use shard::Shard;

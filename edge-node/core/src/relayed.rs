@@ -4,9 +4,14 @@
 //!   in    Send, ChannelData ─▶ turn ─▶ ToSelf{relayed, own} ─▶ demux as if it came from `relayed` to `own`
 //!   out   batch to `relayed` ─▶ each datagram of it wrapped ─▶ one batch to the client behind
 //! ```
+//!
+//! A TURN client is sent to its room's shard before anybody knows on which shard it will be taken in. When that is another
+//! one, relayed datagrams change shards: in by [`Aside::Relayed`], and out by [`Aside::ToRelayed`] the way they came. Each shard
+//! gives out ports of its own, so that a relayed address means one client on the whole node.
 
 use crate::config::Config;
-use crate::door::Event;
+use crate::demux::Pairs;
+use crate::door::{Aside, Event};
 use crate::draw::Draw;
 use crate::drops::DoorDrop;
 use crate::shard::{Alarm, Shard, Traffic, transmit};
@@ -24,6 +29,7 @@ pub(crate) fn server(config: &Config, draw: &mut Draw, now: Instant) -> Option<t
         realm: settings.realm.clone(),
         secret: settings.secret.0.clone(),
         own: config.candidates.clone(),
+        siblings: config.siblings.iter().map(|sibling| (sibling.shard, sibling.candidates.clone())).collect(),
         allowed: settings.allowed.clone(),
         ports: settings.ports.clone(),
         seed: draw.bytes(),
@@ -39,6 +45,12 @@ impl Shard {
             Some(Relay::ToSelf { relayed, own, payload }) => {
                 if let Some(inner) = bytes.get_mut(payload) {
                     self.demux_relayed(Pair { local: own, remote: relayed }, inner, now);
+                }
+            }
+            Some(Relay::ToShard { shard, relayed, own, payload }) => {
+                if let Some(inner) = bytes.get(payload) {
+                    let aside = Aside::Relayed { relayed, own, payload: Bytes::copy_from_slice(inner) };
+                    self.events.push_back(Event::Aside { from: self.config.shard, shard, aside });
                 }
             }
             Some(Relay::ToClient { to, wrap, payload }) => {
@@ -69,6 +81,19 @@ impl Shard {
         }
     }
 
+    /// Another shard answers a client of ours.
+    pub(crate) fn relayed_aside(&mut self, pair: Pair, bytes: &[u8], segment: usize, now: Instant) {
+        let Some(turn) = &mut self.turn else { return self.drops.count(DoorDrop::RelayedAside) };
+        for datagram in bytes.chunks(segment.max(1)) {
+            let Some(turn::ToClient { to, wrap }) = turn.from_self(pair.remote, pair.local, datagram.len(), now) else {
+                return self.drops.count(DoorDrop::RelayClosed);
+            };
+            let mut whole = Vec::with_capacity(wrap.total(datagram.len()));
+            wrap.write(datagram, &mut whole);
+            self.outbox.push((Pair { local: to.local, remote: to.address }, whole.into()));
+        }
+    }
+
     /// Time passed.
     pub(crate) fn turn_timeout(&mut self, now: Instant) {
         if let Some(turn) = &mut self.turn {
@@ -95,6 +120,10 @@ impl Shard {
 /// Where batches leave: straight, or wrapped for the TURN client behind a relayed address.
 pub(crate) struct Exit<'a> {
     pub(crate) turn: Option<&'a mut turn::Server>,
+    /// This shard's number, who is behind another one, and where to leave what is for it.
+    pub(crate) shard: u8,
+    pub(crate) pairs: &'a Pairs,
+    pub(crate) events: &'a mut std::collections::VecDeque<Event>,
     pub(crate) traffic: &'a mut Traffic,
     pub(crate) drops: &'a mut crate::drops::DoorDrops,
     /// Where wrapped batches are put together.
@@ -106,6 +135,11 @@ impl Exit<'_> {
     /// Sends datagrams of `segment` bytes each (the last may be shorter) over a pair of addresses.
     pub(crate) fn send(&mut self, wire: &mut dyn Wire, pair: Pair, bytes: &[u8], segment: usize) {
         let segment = segment.max(1);
+        if let Some(shard) = self.pairs.aside(pair) {
+            let payload = Bytes::copy_from_slice(bytes);
+            let aside = Aside::ToRelayed { relayed: pair.remote, own: pair.local, payload, segment };
+            return self.events.push_back(Event::Aside { from: self.shard, shard, aside });
+        }
         match &mut self.turn {
             Some(turn) if turn.allocations() > 0 && turn.is_relayed(pair.remote) => {
                 let Some(wrapped) = wrap(turn, pair, bytes, segment, self.scratch, self.now) else {

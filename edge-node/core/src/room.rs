@@ -1,6 +1,6 @@
 //! One room on this shard: its hop, its participants here, and what they are told together.
 
-use crate::door::Event;
+use crate::door::{Aside, Event};
 use crate::drops::Departure;
 use crate::peer::{Peer, Way, subscribe};
 use crate::shard::{Alarm, Shard};
@@ -9,6 +9,7 @@ use lyceum_media::TrackId;
 use lyceum_relay_core::hop::{self, Hop, Output};
 use lyceum_wire::api::RoomMap;
 use lyceum_wire::id::{Kind, ParticipantId, RoomId, TrackName};
+use lyceum_wire::link::Message;
 use lyceum_wire::signal::{self, EdgeSays, Participant, Path};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -72,9 +73,14 @@ impl Room {
 
     /// The way of everybody's tracks, for a newcomer.
     pub(crate) fn all_paths(&self) -> Option<EdgeSays> {
-        let local = |p: &&Participant| p.edge == self.here.node && !p.publishes.is_empty();
+        let remote = self.hop.paths();
+        let local = |p: &&Participant| {
+            // Who publishes on another shard of this edge has a path of the hop's.
+            let here = p.edge == self.here.node && !p.publishes.is_empty();
+            here && remote.iter().all(|path| path.participant != p.id)
+        };
         let mut paths: Vec<Path> = self.hop.roster().filter(local).map(|p| self.local_path(p.id.clone())).collect();
-        paths.extend(self.hop.paths());
+        paths.extend(remote);
         (!paths.is_empty()).then_some(EdgeSays::Paths { paths })
     }
 
@@ -115,18 +121,61 @@ impl Shard {
             region: self.config.region.clone(),
             shard: self.config.shard,
             slot: place as u16,
+            part: self.root_of(id).map_or(hop::Part::Root, |root| hop::Part::Branch { root }),
             transit: hop::Transit::Never,
         };
         let mut hop = Hop::new(config, now);
-        for (node, link) in &self.links {
-            hop.link_up(node, &link.region, link.version, link.rtt, link.datagram_bytes_max);
+        if !hop.is_branch() {
+            for (node, link) in &self.links {
+                hop.link_up(node, &link.region, link.version, link.rtt, link.datagram_bytes_max);
+            }
+            // The control plane hears of a room from its root.
+            self.events.push_back(Event::RoomWanted { room: id.clone() });
         }
         let here = signal::Hop { node: self.config.node.clone(), region: self.config.region.clone() };
         self.rooms.insert(Room::new(id.clone(), hop, here));
         self.room_by_id.insert(id.clone(), place);
         self.room_by_key.insert(id.key(), place);
-        self.events.push_back(Event::RoomWanted { room: id.clone() });
         Some(place)
+    }
+
+    /// The shard of the room's root, when that is another one.
+    pub(crate) fn root_of(&self, room: &RoomId) -> Option<u8> {
+        let shards = self.config.siblings.len() as u64 + 1;
+        let root = (room.key() % shards) as u8;
+        (shards > 1 && root != self.config.shard).then_some(root)
+    }
+
+    /// A room lives as long as somebody is in it, or, at its root, on another shard.
+    pub(crate) fn keep_or_end(&mut self, place: u32, now: Instant) {
+        let linger = self.config.linger;
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        if !room.members.is_empty() || room.hop.has_branches() {
+            room.ends_at = None;
+        } else {
+            room.ends_at.get_or_insert(now + linger);
+        }
+    }
+
+    /// The control plane, or who counts, hears that a room is gone.
+    pub(crate) fn room_is_gone(&mut self, room: &Room) {
+        let id = room.id.clone();
+        self.events.push_back(match room.hop.is_branch() {
+            true => Event::RoomCount { room: id, participants: 0 },
+            false => Event::RoomEmpty { room: id },
+        });
+    }
+
+    /// The other parts hear of a room that could not say so itself.
+    pub(crate) fn part_is_gone(&mut self, room: &RoomId) {
+        let from = self.config.shard;
+        let root = self.root_of(room);
+        for shard in self.config.siblings.iter().map(|sibling| sibling.shard) {
+            if root.is_none_or(|root| root == shard) {
+                let message = Box::new(Message::RoomClose { room: room.clone() });
+                self.events.push_back(Event::Aside { from, shard, aside: Aside::Room(hop::Said::Message(message)) });
+            }
+        }
     }
 
     /// A peer is in the room from now on.
@@ -144,7 +193,6 @@ impl Shard {
 
     /// A peer's tracks and downlink are out of the room already; now it is.
     pub(crate) fn leave_room(&mut self, place: u32, index: u32, peer: &Peer, now: Instant) {
-        let linger = self.config.linger;
         let Some(room) = self.rooms.get_mut(place) else { return };
         if !room.members.remove(&index) {
             return;
@@ -152,9 +200,7 @@ impl Shard {
         if peer.is_seen() {
             room.left(&peer.participant.id, now);
         }
-        if room.members.is_empty() {
-            room.ends_at = Some(now + linger);
-        }
+        self.keep_or_end(place, now);
         self.count_room(place);
         self.touch_room(place);
     }
@@ -216,7 +262,7 @@ impl Shard {
         self.room_by_key.remove(&room.id.key());
         self.timers.set(Alarm::Room(place), None);
         self.past.take(&room.hop);
-        self.events.push_back(Event::RoomEmpty { room: room.id });
+        self.room_is_gone(&room);
     }
 
     /// Does what the hop wants done, until it wants nothing more.
@@ -229,6 +275,10 @@ impl Shard {
                 Output::Message { node, message } => self.events.push_back(Event::LinkSend { node, message }),
                 Output::Datagrams { node, datagrams } => {
                     self.events.push_back(Event::LinkDatagrams { node, datagrams });
+                }
+                Output::Part { shard, said } => {
+                    let from = self.config.shard;
+                    self.events.push_back(Event::Aside { from, shard, aside: Aside::Room(said) });
                 }
                 Output::Connect(address) => self.events.push_back(Event::Connect { address }),
                 Output::Roster { present, gone } => self.remote_roster(place, present, gone, now),

@@ -12,7 +12,7 @@
 
 use crate::config::Config;
 use crate::demux::Pairs;
-use crate::door::{Command, Entry, Event, Secret, SocketId};
+use crate::door::{Aside, Command, Entry, Event, Secret, SocketId};
 use crate::draw;
 use crate::drops::{Departure, Departures, DoorDrop, DoorDrops, Refusals};
 use crate::peer::{Peer, Way};
@@ -24,12 +24,14 @@ use crate::timer::Timers;
 use crate::turn;
 use bytes::Bytes;
 use lyceum_media::{DownlinkId, Downlinks};
+use lyceum_relay_core::hop::Said;
 use lyceum_relay_core::link::FromLink;
-use lyceum_relay_core::machine::{Culprit, Datagram, Ecn, Input, Machine, Transmit, Wire};
+use lyceum_relay_core::machine::{self, Culprit, Datagram, Ecn, Input, Machine, Transmit, Wire};
 use lyceum_relay_core::route;
 use lyceum_session::Pair;
 use lyceum_wire::demux::Class;
 use lyceum_wire::id::{NodeId, Region, RoomId};
+use lyceum_wire::link::Message;
 use lyceum_wire::signal::Participant;
 use lyceum_wire::stun;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -110,6 +112,8 @@ pub struct Shard {
     pub(crate) born: Instant,
     wall: (Instant, u64),
     working: Option<Work>,
+    /// It takes no new rooms any more: the process is about to stop.
+    closing: bool,
     pub(crate) drops: DoorDrops,
     pub(crate) departures: Departures,
     pub(crate) refusals: Refusals,
@@ -158,6 +162,7 @@ impl Shard {
             born: now,
             wall,
             working: None,
+            closing: false,
             drops: DoorDrops::default(),
             departures: Departures::default(),
             refusals: Refusals::default(),
@@ -267,6 +272,7 @@ impl Shard {
             Command::HttpDelete { request, resource } => self.http_delete(request, &resource, now),
             Command::RoomMap(map) => self.mapped(&map, now),
             Command::Link(from_link) => self.link(from_link, now),
+            Command::Aside { from, aside } => self.aside(from, aside, now),
             Command::Kick { room, participant, message } => self.kick(&room, &participant, message, now),
             Command::Shutdown { message } => self.shut_down(&message, now),
             Command::TurnReceived { relayed, peer, payload } => self.turn_received(relayed, peer, &payload, now),
@@ -325,11 +331,7 @@ impl Shard {
     }
 
     fn link_datagram(&mut self, node: &NodeId, datagram: &Bytes, now: Instant) {
-        let place = match route::destination(datagram) {
-            Some(route::To::Alias(alias)) => Some(u32::from(route::slot(alias))),
-            Some(route::To::Room(key)) => self.room_by_key.get(&key).copied(),
-            None => None,
-        };
+        let place = self.place_of(datagram);
         let Some((place, room)) = place.and_then(|place| Some((place, self.rooms.get_mut(place)?))) else {
             return self.drops.count(DoorDrop::LinkUnknownRoom);
         };
@@ -338,9 +340,55 @@ impl Shard {
         self.touch_room(place);
     }
 
+    /// Which room a link's datagram belongs to.
+    fn place_of(&self, datagram: &[u8]) -> Option<u32> {
+        match route::destination(datagram)? {
+            route::To::Alias(alias) => Some(u32::from(route::slot(alias))),
+            route::To::Room(key) => self.room_by_key.get(&key).copied(),
+        }
+    }
+
+    /// Another shard of this node says something.
+    fn aside(&mut self, from: u8, aside: Aside, now: Instant) {
+        match aside {
+            Aside::Room(said) => self.part_said(from, said, now),
+            Aside::Relayed { relayed, own, payload } => {
+                let mut bytes = payload.to_vec();
+                let pair = Pair { local: own, remote: relayed };
+                self.demux_relayed(pair, &mut bytes, now);
+                self.pairs.came_aside(pair, from);
+            }
+            Aside::ToRelayed { relayed, own, payload, segment } => {
+                self.relayed_aside(Pair { local: own, remote: relayed }, &payload, segment, now);
+            }
+        }
+    }
+
+    /// One part of a room to the part of it that is here. What opens the room makes it: a root may have nobody of its own.
+    fn part_said(&mut self, from: u8, said: Said, now: Instant) {
+        let place = match &said {
+            Said::Message(message) => route::room(message).and_then(|room| {
+                let opens = matches!(**message, Message::RoomOpen { heard: false, .. });
+                match self.room_by_id.get(room).copied() {
+                    None if opens && !self.closing && self.root_of(room).is_none() => self.room_for(room, now),
+                    known => known,
+                }
+            }),
+            Said::Datagrams(datagrams) => datagrams.first().and_then(|first| self.place_of(first)),
+            Said::Regions { room, .. } => self.room_by_id.get(room).copied(),
+        };
+        let Some((place, room)) = place.and_then(|place| Some((place, self.rooms.get_mut(place)?))) else {
+            return self.drops.count(DoorDrop::PartUnknownRoom);
+        };
+        self.working = Some(Work::Room(place));
+        room.hop.part_said(from, said, &mut self.downlinks, now);
+        self.keep_or_end(place, now);
+        self.touch_room(place);
+    }
+
     fn each_hop(&mut self, mut tell: impl FnMut(&mut lyceum_relay_core::hop::Hop, &mut Downlinks)) {
         for place in self.rooms.keys() {
-            if let Some(room) = self.rooms.get_mut(place) {
+            if let Some(room) = self.rooms.get_mut(place).filter(|room| !room.hop.is_branch()) {
                 self.working = Some(Work::Room(place));
                 tell(&mut room.hop, &mut self.downlinks);
                 self.touch_room(place);
@@ -440,6 +488,7 @@ impl Shard {
     }
 
     fn shut_down(&mut self, message: &str, now: Instant) {
+        self.closing = true;
         for index in self.peers.keys() {
             self.bid_farewell(index, message.to_owned(), true, Departure::Shutdown, now);
         }
@@ -483,7 +532,8 @@ impl Shard {
             self.room_by_id.remove(&room.id);
             self.room_by_key.remove(&room.id.key());
             self.timers.set(Alarm::Room(place), None);
-            self.events.push_back(Event::RoomEmpty { room: room.id.clone() });
+            self.part_is_gone(&room.id);
+            self.room_is_gone(&room);
         }
         for index in self.peers.keys() {
             if self.peers.get(index).is_none_or(|peer| peer.room != place) {
@@ -550,6 +600,13 @@ impl Shard {
         self.timers.set(Alarm::Downlinks, self.downlinks.deadline());
     }
 
+    /// The caches of all tracks here: how many there are, and the bytes of the largest one.
+    #[must_use]
+    pub fn caches(&self) -> (usize, usize) {
+        let rooms = self.rooms.iter().map(|(_, room)| room.hop.room.caches());
+        rooms.fold((0, 0), |(count, largest), (more, size)| (count + more, largest.max(size)))
+    }
+
     /// Milliseconds since the Unix epoch.
     pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
@@ -578,8 +635,10 @@ impl Machine for Shard {
 
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
         self.settle(now);
-        let Self { downlinks, peers, peer_by_downlink, outbox, turn, traffic, drops, scratch, .. } = self;
-        let mut exit = Exit { turn: turn.as_mut(), traffic, drops, scratch, now };
+        let Self { downlinks, peers, peer_by_downlink, outbox, turn, pairs, events, traffic, drops, scratch, .. } =
+            self;
+        let shard = self.config.shard;
+        let mut exit = Exit { turn: turn.as_mut(), shard, pairs, events, traffic, drops, scratch, now };
         for (pair, bytes) in outbox.drain(..) {
             exit.send(wire, pair, &bytes, bytes.len());
         }
@@ -603,6 +662,16 @@ impl Machine for Shard {
     fn may_drop(event: &Event) -> bool {
         matches!(event, Event::LinkDatagrams { .. } | Event::TurnSend { .. })
     }
+
+    fn aside(event: Event) -> Result<machine::Aside<Command>, Event> {
+        match event {
+            Event::Aside { from, shard, aside } => {
+                let may_drop = aside.may_drop();
+                Ok(machine::Aside { shard: usize::from(shard), command: Command::Aside { from, aside }, may_drop })
+            }
+            event => Err(event),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -615,6 +684,10 @@ mod tests {
 
     /// A shard with two rooms of two people each.
     fn shard(now: Instant) -> Shard {
+        shard_among(now, Vec::new())
+    }
+
+    fn shard_among(now: Instant, siblings: Vec<crate::Sibling>) -> Shard {
         let mut shard = Shard::new(
             Config {
                 node: NodeId::parse("node").unwrap(),
@@ -627,6 +700,7 @@ mod tests {
                 participants_max: 10,
                 linger: Duration::ZERO,
                 turn: None,
+                siblings,
             },
             now,
         );
@@ -664,6 +738,32 @@ mod tests {
             shard.shut_down("done", now);
             shard.settle(now);
             assert_eq!(shard.live(), Live::default(), "nothing is left behind the panic");
+        }
+    }
+
+    #[test]
+    fn other_parts_hear_of_a_room_that_a_panic_ruined() {
+        let now = Instant::now();
+        let siblings = [1, 2].map(|shard| crate::Sibling { shard, candidates: Vec::new() });
+        for work in [Work::Ruin(0), Work::Ruin(1)] {
+            let mut shard = shard_among(now, siblings.to_vec());
+            let Work::Ruin(place) = work else { unreachable!() };
+            let (room, root) = {
+                let room = &shard.rooms.get(place).unwrap().id;
+                (room.clone(), shard.root_of(room))
+            };
+            shard.events.clear();
+            shard.working = Some(work);
+            shard.handle(Input::Panicked(Culprit::Own), now);
+            let told = shard.events.iter().filter_map(|event| match event {
+                Event::Aside { from: 0, shard, aside: Aside::Room(Said::Message(message)) } => match &**message {
+                    Message::RoomClose { room: of } if *of == room => Some(*shard),
+                    _ => None,
+                },
+                _ => None,
+            });
+            let wanted = root.map_or(vec![1, 2], |root| vec![root]);
+            assert_eq!(told.collect::<Vec<_>>(), wanted, "{room}, root {root:?}");
         }
     }
 

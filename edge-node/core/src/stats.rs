@@ -33,8 +33,10 @@ pub struct Stats {
     pub refusals: BTreeMap<&'static str, u64>,
     /// Why participants left, by reason.
     pub departures: BTreeMap<&'static str, u64>,
-    /// Rooms on this shard.
+    /// Rooms on this shard, those whose own shard is another one left out.
     pub rooms: u32,
+    /// Parts of rooms whose own shard is another one.
+    pub branches: u32,
     /// Participants on this shard, all ways in taken together.
     pub participants: u32,
     /// Of these: whose media stand.
@@ -65,6 +67,10 @@ pub struct Stats {
     pub link_datagrams_in: u64,
     /// Media datagrams to links.
     pub link_datagrams_out: u64,
+    /// Media datagrams from other shards of this node.
+    pub part_datagrams_in: u64,
+    /// Media datagrams to other shards of this node.
+    pub part_datagrams_out: u64,
     /// Packets asked again of other nodes, each ask counted.
     pub link_asked: u64,
     /// Packets missing on links that came after all.
@@ -113,7 +119,8 @@ impl Shard {
             bytes_in: self.traffic.bytes_in,
             datagrams_out: self.traffic.datagrams_out,
             bytes_out: self.traffic.bytes_out,
-            rooms: self.rooms.len() as u32,
+            rooms: self.rooms.iter().filter(|(_, room)| !room.hop.is_branch()).count() as u32,
+            branches: self.rooms.iter().filter(|(_, room)| room.hop.is_branch()).count() as u32,
             participants: self.peers.len() as u32,
             keyframe_requests: self.key_frame_requests,
             nacks_sent: self.nacks_sent,
@@ -200,6 +207,8 @@ impl Past {
         stats.keyframe_requests_links = self.links.key_frames_asked;
         stats.link_datagrams_in = self.links.datagrams_in;
         stats.link_datagrams_out = self.links.datagrams_out;
+        stats.part_datagrams_in = self.links.part_datagrams_in;
+        stats.part_datagrams_out = self.links.part_datagrams_out;
         stats.link_asked = self.links.asked;
         stats.link_repaired = self.links.repaired;
         stats.link_repairs_sent = self.links.repairs_sent;

@@ -7,6 +7,7 @@ mod keeper;
 mod metrics;
 mod plane;
 mod signal;
+mod split;
 mod whip;
 
 use lyceum_edge::config::Config;

@@ -7,7 +7,7 @@ use lyceum_edge::edge::Edge;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Samples by name and labels, as they stand on the page. Panics where Prometheus would refuse the page.
-async fn scrape(edge: &Edge) -> BTreeMap<String, f64> {
+pub(crate) async fn scrape(edge: &Edge) -> BTreeMap<String, f64> {
     let answer = reqwest::get(format!("{}/metrics", edge.url)).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");

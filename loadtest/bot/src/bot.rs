@@ -351,6 +351,7 @@ impl Bot {
             report.seen.key_frames += seen.key_frames;
             report.seen.undecodable += seen.undecodable;
             report.seen.freezes += seen.freezes;
+            report.seen.astray += seen.astray;
             report.seen.corrupt += seen.corrupt;
         }
         for sent in self.players.iter().map(Player::sent) {

@@ -1,6 +1,7 @@
 //! One encoding that a bot sends: a clip cut into RTP packets, kept for repairs, played in real time.
 
 use crate::clip::Clip;
+use crate::plan::RIDS;
 use crate::stamp::{self, STAMP_BYTES, Stamp};
 use lyceum_wire::{ext, rtp, vp8};
 use std::collections::VecDeque;
@@ -238,7 +239,9 @@ impl Player {
             return;
         };
         let sent_us = now.saturating_duration_since(self.spec.zero).as_micros() as u64;
-        let mut stamp = Stamp { origin, sent_us, frame: self.sent.frames as u32, check: 0 };
+        let rid = self.spec.rid.as_deref();
+        let encoding = RIDS.iter().position(|known| Some(*known) == rid).unwrap_or(0) as u8;
+        let mut stamp = Stamp { origin, sent_us, frame: self.sent.frames as u32, encoding, check: 0 };
         let mut rest: &[u8] = &frame.bytes;
         let mut tail = Vec::with_capacity(PAYLOAD_BYTES_MAX);
         let mut start = true;

@@ -59,6 +59,9 @@ pub struct Seen {
     pub undecodable: u64,
     /// Pauses between shown frames that a viewer would notice.
     pub freezes: u64,
+    /// Frames that follow the one before them without a hole in the numbers, need it to be decoded, and are not the next one of
+    /// its encoding: zero in a mesh that switches at key frames only and numbers nothing over.
+    pub astray: u64,
     /// Stamped frames whose bytes were not those that left the sender: zero in a mesh that leaves payloads alone.
     pub corrupt: u64,
 }
@@ -75,6 +78,8 @@ pub struct Watch {
     open: Option<Piece>,
     /// A hole came since the last key frame.
     broken: bool,
+    /// The last frame shown.
+    before: Option<Stamp>,
     last_shown: Option<Instant>,
     usual_gap: Option<Duration>,
     seen: Seen,
@@ -136,7 +141,9 @@ impl Watch {
                 self.hole_since = None;
                 return;
             };
-            let since = *self.hole_since.get_or_insert(now);
+            // A hole is as old as what has come after it: several holes are waited for at the same time.
+            let oldest = || self.waiting.values().map(|piece| piece.at).min().unwrap_or(now);
+            let since = *self.hole_since.get_or_insert_with(oldest);
             if now.saturating_duration_since(since) < HOLE_PATIENCE && self.waiting.len() < WAITING_PACKETS_MAX {
                 return;
             }
@@ -175,6 +182,10 @@ impl Watch {
             self.seen.undecodable += 1;
             return;
         }
+        if let (false, Some(before), Some(stamp)) = (frame.key, self.before, frame.stamp) {
+            self.seen.astray += u64::from(!before.is_followed_by(&stamp));
+        }
+        self.before = frame.stamp;
         self.broken = false;
         self.seen.frames += 1;
         self.seen.key_frames += u64::from(frame.key);
@@ -235,6 +246,36 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_away_from_a_key_frame_is_noticed() {
+        let zero = Instant::now();
+        let astray = |frames: &[(u64, u8, u32, bool)]| {
+            let mut watch = Watch::new();
+            for &(seq, encoding, frame, key) in frames {
+                let stamp = Stamp { origin: 1, sent_us: 0, frame, encoding, check: 0 };
+                let packet = Packet {
+                    track: TrackId(0),
+                    layer: Layer::default(),
+                    seq: SeqNo(seq),
+                    timestamp: 0,
+                    marker: true,
+                    flags: Flags { keyframe: key, start: true, end: true, discardable: false },
+                    level: None,
+                    arrived: zero,
+                    age: Duration::ZERO,
+                    payload: &stamp.bytes(),
+                };
+                watch.take(&packet, zero, |_| {});
+            }
+            watch.tick(zero + Duration::from_secs(60), |_| {});
+            watch.seen().astray
+        };
+        assert_eq!(astray(&[(1, 0, 7, true), (2, 0, 8, false), (3, 1, 9, true), (4, 1, 10, false)]), 0);
+        assert_eq!(astray(&[(1, 0, 7, true), (2, 1, 8, false)]), 1, "another layer");
+        assert_eq!(astray(&[(1, 0, 7, true), (2, 0, 9, false)]), 1, "a frame left out and numbered over");
+        assert_eq!(astray(&[(1, 0, 7, true), (3, 0, 9, false), (4, 1, 9, true)]), 0, "a real hole");
+    }
+
+    #[test]
     fn after_a_hole_nothing_is_shown_until_a_key_frame() {
         let (seen, frames) = watch(
             &[
@@ -248,6 +289,33 @@ mod tests {
         );
         assert_eq!(frames, [true, true, false]);
         assert_eq!((seen.lost, seen.undecodable), (1, 2));
+    }
+
+    #[test]
+    fn several_holes_cost_the_patience_of_one() {
+        // Every other packet of ten is lost, then all is well: one second later everything shows.
+        let mut plan: Vec<_> = (0..10).map(|n| (n * 2, true, true, n == 0)).collect();
+        plan.extend((20..45).map(|n| (n, true, true, n == 20)));
+        let zero = Instant::now();
+        let mut early = Watch::new();
+        for (n, &(seq, start, end, key)) in plan.iter().enumerate() {
+            let now = zero + Duration::from_millis(50 * n as u64);
+            let packet = Packet {
+                track: TrackId(0),
+                layer: Layer::default(),
+                seq: SeqNo(seq),
+                timestamp: 0,
+                marker: end,
+                flags: Flags { keyframe: key, start, end, discardable: false },
+                level: None,
+                arrived: now,
+                age: Duration::ZERO,
+                payload: &[0; 10],
+            };
+            early.take(&packet, now, |_| {});
+        }
+        // The last hole opened after half a second; the last packet came more than a second later.
+        assert_eq!(early.seen().frames, 1 + 25, "{:?}", early.seen());
     }
 
     #[test]

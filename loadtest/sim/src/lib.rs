@@ -18,4 +18,4 @@ mod network;
 
 pub use findings::Findings;
 pub use mesh::{BotId, EdgeId, Mesh, Setup};
-pub use network::{Conditions, Random};
+pub use network::{Bursts, Conditions, Limit, Random};

@@ -2,19 +2,21 @@
 
 use crate::control::Control;
 use crate::findings::Findings;
-use crate::network::{Conditions, Random, Underway};
+use crate::network::{Conditions, Random, Underway, Way};
 use bytes::Bytes;
 use lyceum_bot::{Bot, Config as BotConfig, Output, Plan, Stage};
-use lyceum_edge_core::door::{Command, Entry, Event, Secret, Seed, SocketId};
-use lyceum_edge_core::stats::Stats;
-use lyceum_edge_core::{Config as ShardConfig, Shard};
-use lyceum_relay_core::Machine;
+use lyceum_edge_core::door::{Aside, Command, Entry, Event, Secret, Seed, SocketId};
+use lyceum_edge_core::spread::{Policy, Spread};
+use lyceum_edge_core::stats::{Live, Stats};
+use lyceum_edge_core::{Config as ShardConfig, Shard, Sibling};
+use lyceum_relay_core::hop::Said;
 use lyceum_relay_core::link::FromLink;
 use lyceum_relay_core::machine::{Datagram, Ecn, Input, Transmit, Wire};
+use lyceum_relay_core::{Machine, route};
 use lyceum_session::Config as SessionConfig;
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
-use lyceum_wire::link::{Message, VERSION_MAX};
+use lyceum_wire::link::{Message, VERSION_MAX, datagram};
 use lyceum_wire::signal::{ClientSays, ToClient, ToEdge};
 use lyceum_wire::token::{AUDIENCE, Claims, Grants};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,13 +51,37 @@ pub struct Setup {
     pub access: Conditions,
     /// Between two edges, both ways.
     pub backbone: Conditions,
+    /// Shards of each edge.
+    pub shards: u8,
+    /// A shard takes this many participants of a room before the next; 0: all.
+    pub split_viewers: u32,
+    /// Batches of media between shards that find a full queue, of a million.
+    pub shed_per_million: u32,
+}
+
+impl Setup {
+    /// Edges of one shard each.
+    #[must_use]
+    pub fn new(seed: u64, regions: Vec<&'static str>, access: Conditions, backbone: Conditions) -> Self {
+        Self { seed, regions, access, backbone, shards: 1, split_viewers: 0, shed_per_million: 0 }
+    }
+}
+
+/// A shard of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    edge: usize,
+    shard: usize,
 }
 
 struct Edge {
-    shard: Shard,
+    shards: Vec<Shard>,
+    /// By shard.
+    udp: Vec<SocketAddr>,
+    spread: Spread,
     address: NodeAddress,
-    udp: SocketAddr,
-    links: BTreeSet<usize>,
+    /// By the other edge: which of the links there were between the two.
+    links: BTreeMap<usize, u64>,
     dialling: BTreeSet<usize>,
     stats: Option<Stats>,
 }
@@ -63,23 +89,65 @@ struct Edge {
 struct Seat {
     bot: Bot,
     edge: usize,
+    /// Where the session lives.
+    shard: usize,
     room: RoomId,
     udp: SocketAddr,
+    up: Way,
+    down: Way,
     socket: Option<SocketId>,
     participant: ParticipantId,
     last_message: u64,
 }
 
 enum What {
-    ToEdge { edge: usize, from: SocketAddr, bytes: Vec<u8> },
-    ToBot { bot: usize, from: SocketAddr, bytes: Vec<u8> },
-    Said { bot: usize, socket: SocketId, message: Box<ToEdge> },
-    Say { bot: usize, socket: SocketId, message: Box<ToClient> },
-    Socket { bot: usize },
-    Lost { edge: usize, socket: SocketId },
-    Link { edge: usize, said: FromLink },
-    Connect { from: usize, to: usize },
-    Map { edge: usize, map: RoomMap },
+    ToEdge {
+        at: Place,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToBot {
+        bot: usize,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Said {
+        bot: usize,
+        socket: SocketId,
+        message: Box<ToEdge>,
+    },
+    Say {
+        bot: usize,
+        socket: SocketId,
+        message: Box<ToClient>,
+    },
+    Socket {
+        bot: usize,
+    },
+    Lost {
+        at: Place,
+        socket: SocketId,
+    },
+    /// `link`: what came by a link that is gone is lost with it.
+    Link {
+        edge: usize,
+        from: usize,
+        link: Option<u64>,
+        said: FromLink,
+    },
+    Aside {
+        at: Place,
+        from: u8,
+        aside: Aside,
+    },
+    Connect {
+        from: usize,
+        to: usize,
+    },
+    Map {
+        edge: usize,
+        map: RoomMap,
+    },
 }
 
 /// Ways that carry messages in order: a later one never arrives before an earlier one.
@@ -102,6 +170,9 @@ pub struct Mesh {
     by_socket: BTreeMap<SocketId, usize>,
     underway: Underway<What>,
     streams: BTreeMap<Stream, Instant>,
+    /// Between edges, by direction.
+    backbone: BTreeMap<(usize, usize), Way>,
+    links: u64,
     severed: BTreeSet<(usize, usize)>,
     control: Control,
     session: SessionConfig,
@@ -132,26 +203,34 @@ impl Mesh {
         let mut random = Random::new(setup.seed);
         let session = SessionConfig::new().unwrap_or_else(|error| panic!("{error}"));
         let edges = setup.regions.iter().enumerate().map(|(index, region)| {
-            let udp = SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8 + 1), 4_000));
+            let udp =
+                |shard: u8| SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8 + 1), 4_000 + u16::from(shard)));
+            let all = 0..setup.shards;
+            let sibling = |shard| Sibling { shard, candidates: vec![udp(shard)] };
             let node: NodeId = name(&format!("{region}-1"));
             let region: Region = name(region);
-            let config = ShardConfig {
-                node: node.clone(),
-                region: region.clone(),
-                shard: 0,
-                candidates: vec![udp],
-                session: session.clone(),
-                seed: Seed(random.bytes()),
-                unix_ms: UNIX_MS_AT_ZERO,
-                participants_max: lyceum_edge_core::config::PARTICIPANTS_MAX,
-                linger: lyceum_edge_core::config::LINGER,
-                turn: None,
+            let shard = |shard: u8| {
+                let config = ShardConfig {
+                    node: node.clone(),
+                    region: region.clone(),
+                    shard,
+                    candidates: vec![udp(shard)],
+                    session: session.clone(),
+                    seed: Seed(random.bytes()),
+                    unix_ms: UNIX_MS_AT_ZERO,
+                    participants_max: lyceum_edge_core::config::PARTICIPANTS_MAX,
+                    linger: lyceum_edge_core::config::LINGER,
+                    turn: None,
+                    siblings: all.clone().filter(|other| *other != shard).map(sibling).collect(),
+                };
+                Shard::new(config, zero)
             };
             Edge {
-                shard: Shard::new(config, zero),
+                shards: all.clone().map(shard).collect(),
+                udp: all.clone().map(udp).collect(),
+                spread: Spread::new(usize::from(setup.shards), Policy { split_viewers: setup.split_viewers }),
                 address: NodeAddress { node, region, link_addr: format!("10.0.0.{}:5000", index + 1) },
-                udp,
-                links: BTreeSet::new(),
+                links: BTreeMap::new(),
                 dialling: BTreeSet::new(),
                 stats: None,
             }
@@ -168,6 +247,8 @@ impl Mesh {
             by_socket: BTreeMap::new(),
             underway: Underway::new(),
             streams: BTreeMap::new(),
+            backbone: BTreeMap::new(),
+            links: 0,
             severed: BTreeSet::new(),
             control: Control::default(),
             session,
@@ -179,6 +260,11 @@ impl Mesh {
 
     /// Somebody comes in at an edge.
     pub fn join(&mut self, edge: EdgeId, room: &str, plan: Plan) -> BotId {
+        self.join_by(edge, room, plan, [self.setup.access; 2])
+    }
+
+    /// The same by ways of its own: up, down.
+    pub fn join_by(&mut self, edge: EdgeId, room: &str, plan: Plan, [up, down]: [Conditions; 2]) -> BotId {
         let index = self.seats.len();
         let udp = SocketAddr::from((Ipv4Addr::new(10, 1, (index >> 8) as u8, index as u8), 6_000));
         let config = BotConfig {
@@ -192,7 +278,18 @@ impl Mesh {
         let bot = Bot::new(config, &self.session, self.now);
         let participant = name(&format!("p{index}"));
         let room = name(room);
-        self.seats.push(Seat { bot, edge: edge.0, room, udp, socket: None, participant, last_message: 0 });
+        self.seats.push(Seat {
+            bot,
+            edge: edge.0,
+            shard: 0,
+            room,
+            udp,
+            up: Way::new(up),
+            down: Way::new(down),
+            socket: None,
+            participant,
+            last_message: 0,
+        });
         self.by_udp.insert(udp, index);
         self.underway.send(self.now, What::Socket { bot: index });
         BotId(index)
@@ -227,7 +324,8 @@ impl Mesh {
         let seat = &mut self.seats[bot.0];
         if let Some(socket) = seat.socket.take() {
             self.by_socket.remove(&socket);
-            self.underway.send(self.now + Duration::from_millis(50), What::Lost { edge: seat.edge, socket });
+            let at = Place { edge: seat.edge, shard: seat.shard };
+            self.underway.send(self.now + Duration::from_millis(50), What::Lost { at, socket });
         }
     }
 
@@ -236,9 +334,11 @@ impl Mesh {
         self.severed.insert(pair(one.0, other.0));
         for (here, there) in [(one.0, other.0), (other.0, one.0)] {
             self.edges[here].dialling.remove(&there);
-            if self.edges[here].links.remove(&there) {
+            if self.edges[here].links.remove(&there).is_some() {
+                self.streams.remove(&Stream::Link(here, there));
                 let node = self.edges[there].address.node.clone();
-                self.underway.send(self.now, What::Link { edge: here, said: FromLink::Down { node } });
+                let said = FromLink::Down { node };
+                self.underway.send(self.now, What::Link { edge: here, from: there, link: None, said });
             }
         }
     }
@@ -246,6 +346,16 @@ impl Mesh {
     /// The link may stand again; the edges have to ask for it.
     pub fn mend(&mut self, one: EdgeId, other: EdgeId) {
         self.severed.remove(&pair(one.0, other.0));
+    }
+
+    /// From now on every way is like this.
+    pub fn calm(&mut self, access: Conditions, backbone: Conditions) {
+        (self.setup.access, self.setup.backbone) = (access, backbone);
+        self.setup.shed_per_million = 0;
+        self.backbone.clear();
+        for seat in &mut self.seats {
+            (seat.up, seat.down) = (Way::new(access), Way::new(access));
+        }
     }
 
     /// Lets time pass.
@@ -285,21 +395,58 @@ impl Mesh {
         self.seats.iter().all(|seat| seat.bot.stage() == Stage::Connected)
     }
 
+    /// Whether the bot has a WebSocket at this moment.
+    pub fn has_socket(&self, bot: BotId) -> bool {
+        self.seats[bot.0].socket.is_some()
+    }
+
+    /// Who it is in the room.
+    pub fn participant(&self, bot: BotId) -> &ParticipantId {
+        &self.seats[bot.0].participant
+    }
+
+    /// How many shards of an edge somebody's session lives on.
+    pub fn shards_in_use(&self, edge: EdgeId) -> usize {
+        let there = self.seats.iter().filter(|seat| seat.edge == edge.0 && seat.bot.stage() == Stage::Connected);
+        there.map(|seat| seat.shard).collect::<BTreeSet<_>>().len()
+    }
+
     /// The number of the last room message the bot heard.
     pub fn heard_up_to(&self, bot: BotId) -> u64 {
         self.seats[bot.0].last_message
     }
 
-    /// What an edge's shard counts.
-    pub fn stats(&mut self, edge: EdgeId) -> Stats {
-        self.edges[edge.0].stats = None;
-        let request = lyceum_edge_core::door::RequestId(1);
-        self.command(edge.0, Command::Stats { request });
-        self.edges[edge.0].stats.take().unwrap_or_else(|| panic!("a shard answers for its statistics at once"))
+    /// What the shards of an edge count.
+    pub fn stats(&mut self, edge: EdgeId) -> Vec<Stats> {
+        (0..self.edges[edge.0].shards.len())
+            .map(|shard| {
+                self.edges[edge.0].stats = None;
+                let request = lyceum_edge_core::door::RequestId(1);
+                self.command(Place { edge: edge.0, shard }, Command::Stats { request });
+                self.edges[edge.0].stats.take().unwrap_or_else(|| panic!("a shard answers for its statistics at once"))
+            })
+            .collect()
+    }
+
+    /// What is left at the end, when everybody has gone: nothing. And what all that has passed shows.
+    pub fn look_at_the_end(&mut self) {
+        for edge in 0..self.edges.len() {
+            for (shard, stats) in self.stats(EdgeId(edge)).into_iter().enumerate() {
+                let live = self.edges[edge].shards[shard].live();
+                if live != Live::default() {
+                    self.findings
+                        .wrong(format!("shard {shard} of edge {edge} keeps {live:?} of rooms that have ended"));
+                }
+                if stats.evictions > 0 {
+                    self.findings.wrong(format!("shard {shard} of edge {edge} threw somebody out"));
+                }
+            }
+        }
+        self.findings.look_at_gaps();
     }
 
     fn next_moment(&self) -> Option<Instant> {
-        let shards = self.edges.iter().filter_map(|edge| edge.shard.deadline());
+        let shards = self.edges.iter().flat_map(|edge| &edge.shards).filter_map(Shard::deadline);
         let bots = self.seats.iter().filter_map(|seat| seat.bot.deadline());
         let soonest = shards.chain(bots).chain(self.underway.next_at()).min();
         soonest.map(|at| at.max(self.now))
@@ -307,9 +454,11 @@ impl Mesh {
 
     fn tick(&mut self) {
         for edge in 0..self.edges.len() {
-            if self.edges[edge].shard.deadline().is_some_and(|at| at <= self.now) {
-                self.edges[edge].shard.handle(Input::Tick, self.now);
-                self.drain_edge(edge);
+            for shard in 0..self.edges[edge].shards.len() {
+                if self.edges[edge].shards[shard].deadline().is_some_and(|at| at <= self.now) {
+                    self.edges[edge].shards[shard].handle(Input::Tick, self.now);
+                    self.drain_shard(Place { edge, shard });
+                }
             }
         }
         for bot in 0..self.seats.len() {
@@ -322,11 +471,15 @@ impl Mesh {
 
     fn arrive(&mut self, what: What) {
         match what {
-            What::ToEdge { edge, from, mut bytes } => {
-                let to = self.edges[edge].udp;
+            What::ToEdge { at, from, mut bytes } => {
+                if let Some(&bot) = self.by_udp.get(&from) {
+                    self.findings.comes(bot, &bytes);
+                }
+                let edge = &mut self.edges[at.edge];
+                let to = edge.udp[at.shard];
                 let datagram = Datagram { from, to, ecn: Ecn::NotCapable, bytes: &mut bytes };
-                self.edges[edge].shard.handle(Input::Datagram(datagram), self.now);
-                self.drain_edge(edge);
+                edge.shards[at.shard].handle(Input::Datagram(datagram), self.now);
+                self.drain_shard(at);
             }
             What::ToBot { bot, from, mut bytes } => {
                 self.seats[bot].bot.datagram(from, &mut bytes, self.now);
@@ -347,18 +500,48 @@ impl Mesh {
                     self.drain_bot(bot);
                 }
             }
-            What::Lost { edge, socket } => self.command(edge, Command::SocketLost { socket }),
-            What::Link { edge, said } => {
-                let alive = match &said {
-                    FromLink::Message { node, .. } | FromLink::Datagrams { node, .. } => self.linked(edge, node),
-                    FromLink::Up { .. } | FromLink::Quality { .. } | FromLink::Down { .. } => true,
-                };
-                if alive {
-                    self.command(edge, Command::Link(said));
+            What::Lost { at, socket } => self.command(at, Command::SocketLost { socket }),
+            What::Link { edge, from, link, said } => {
+                if link.is_none_or(|link| self.edges[edge].links.get(&from) == Some(&link)) {
+                    if let FromLink::Datagrams { datagrams, .. } = &said {
+                        datagrams.iter().for_each(|datagram| self.findings.arrives(from, edge, datagram));
+                    }
+                    self.by_link(edge, said);
+                } else if let FromLink::Datagrams { datagrams, .. } = said {
+                    self.findings.lost_before += datagrams.len() as u64;
                 }
             }
+            What::Aside { at, from, aside } => self.command(at, Command::Aside { from, aside }),
             What::Connect { from, to } => self.connect(from, to),
-            What::Map { edge, map } => self.command(edge, Command::RoomMap(Box::new(map))),
+            What::Map { edge, map } => {
+                let shard = self.edges[edge].spread.root(&map.room);
+                self.command(Place { edge, shard }, Command::RoomMap(Box::new(map)));
+            }
+        }
+    }
+
+    /// What came by a link to the shards it is for, as `relay::mesh` does it.
+    fn by_link(&mut self, edge: usize, said: FromLink) {
+        let shards = self.edges[edge].shards.len();
+        match said {
+            FromLink::Message { node, message } => {
+                let Some(room) = route::room(&message) else { return };
+                let shard = self.edges[edge].spread.root(room);
+                self.command(Place { edge, shard }, Command::Link(FromLink::Message { node, message }));
+            }
+            FromLink::Datagrams { node, datagrams } => {
+                for one in datagrams {
+                    if let Some(shard) = datagram::shard(&one, shards) {
+                        let said = FromLink::Datagrams { node: node.clone(), datagrams: vec![one] };
+                        self.command(Place { edge, shard }, Command::Link(said));
+                    }
+                }
+            }
+            FromLink::Up { .. } | FromLink::Quality { .. } | FromLink::Down { .. } => {
+                for shard in 0..shards {
+                    self.command(Place { edge, shard }, Command::Link(said.clone()));
+                }
+            }
         }
     }
 
@@ -367,18 +550,20 @@ impl Mesh {
         if self.seats[bot].socket != Some(socket) {
             return;
         }
-        let edge = self.seats[bot].edge;
+        let Seat { edge, room, .. } = &self.seats[bot];
+        let (edge, room) = (*edge, room.clone());
         let command = match message.body {
             ClientSays::Hello { resume: Some(resume), .. } => {
                 Command::Resume { socket, secret: Secret(resume.session), seen: resume.seen }
             }
             ClientSays::Hello { resume: None, .. } => {
+                self.seats[bot].shard = self.edges[edge].spread.join(&room, self.now);
                 let seat = &self.seats[bot];
                 let claims = Claims {
                     aud: AUDIENCE.into(),
                     sub: format!("person-{bot}"),
                     name: format!("Bot {bot}"),
-                    room: seat.room.clone(),
+                    room,
                     grants: Grants::participant(),
                     nbf: 0,
                     exp: u64::MAX,
@@ -390,36 +575,40 @@ impl Mesh {
             }
             _ => Command::Said { socket, message },
         };
-        self.command(edge, command);
+        let at = Place { edge, shard: self.seats[bot].shard };
+        self.command(at, command);
     }
 
-    fn command(&mut self, edge: usize, command: Command) {
-        self.edges[edge].shard.handle(Input::Command(command), self.now);
-        self.drain_edge(edge);
+    fn command(&mut self, at: Place, command: Command) {
+        self.edges[at.edge].shards[at.shard].handle(Input::Command(command), self.now);
+        self.drain_shard(at);
     }
 
-    fn drain_edge(&mut self, edge: usize) {
+    fn drain_shard(&mut self, at: Place) {
         let mut sent = Sent::default();
-        self.edges[edge].shard.flush(&mut sent, self.now);
-        let from = self.edges[edge].udp;
+        let edge = &mut self.edges[at.edge];
+        edge.shards[at.shard].flush(&mut sent, self.now);
+        let from = edge.udp[at.shard];
         for (to, bytes) in sent.0 {
             if let Some(&bot) = self.by_udp.get(&to) {
                 self.findings.leaves(bot, &bytes);
-                for after in self.setup.access.arrivals(&mut self.random) {
+                let arrivals = self.seats[bot].down.send(bytes.len(), self.now, &mut self.random);
+                for after in arrivals.times() {
                     self.underway.send(self.now + after, What::ToBot { bot, from, bytes: bytes.clone() });
                 }
             }
         }
-        while let Some(event) = self.edges[edge].shard.poll() {
-            self.event(edge, event);
+        while let Some(event) = self.edges[at.edge].shards[at.shard].poll() {
+            self.event(at, event);
         }
     }
 
-    fn event(&mut self, edge: usize, event: Event) {
+    fn event(&mut self, Place { edge, shard }: Place, event: Event) {
         match event {
             Event::Say { socket, message } => {
                 if let Some(&bot) = self.by_socket.get(&socket) {
-                    let at = self.in_order(Stream::Down(socket), self.setup.access);
+                    let after = self.seats[bot].down.send_reliably(&mut self.random);
+                    let at = self.in_order(Stream::Down(socket), after);
                     self.underway.send(at, What::Say { bot, socket, message });
                 }
             }
@@ -444,21 +633,30 @@ impl Mesh {
                 }
             }
             Event::LinkSend { node, message } => {
-                if let Some(to) = self.edge_of(&node).filter(|_| self.linked(edge, &node)) {
+                if let Some(to) = self.edge_of(&node) {
                     self.link_message(edge, to, message);
                 }
             }
             Event::LinkDatagrams { node, datagrams } => {
-                if let Some(to) = self.edge_of(&node).filter(|_| self.linked(edge, &node)) {
+                if let Some(to) = self.edge_of(&node) {
                     self.link_datagrams(edge, to, datagrams);
                 }
             }
             Event::Stats { stats, .. } => self.edges[edge].stats = Some(*stats),
-            Event::RoomCount { .. }
-            | Event::HttpAnswer { .. }
-            | Event::TurnOpen { .. }
-            | Event::TurnClose { .. }
-            | Event::TurnSend { .. } => {}
+            Event::RoomCount { room, participants } => self.edges[edge].spread.counted(&room, shard, participants),
+            Event::Aside { from, shard, aside } => {
+                if matches!(aside, Aside::Room(Said::Datagrams(_))) {
+                    self.findings.part_media += 1;
+                    if self.random.chance(self.setup.shed_per_million) {
+                        self.findings.part_shed += 1;
+                        self.findings.lost_before += 64;
+                        return;
+                    }
+                }
+                let at = Place { edge, shard: usize::from(shard) };
+                self.underway.send(self.now, What::Aside { at, from, aside });
+            }
+            Event::HttpAnswer { .. } | Event::TurnOpen { .. } | Event::TurnClose { .. } | Event::TurnSend { .. } => {}
         }
     }
 
@@ -489,7 +687,7 @@ impl Mesh {
     }
 
     fn dial(&mut self, from: usize, to: usize) {
-        let there = self.edges[from].links.contains(&to) || self.edges[from].dialling.contains(&to);
+        let there = self.edges[from].links.contains_key(&to) || self.edges[from].dialling.contains(&to);
         if there || self.severed.contains(&pair(from, to)) {
             return;
         }
@@ -500,53 +698,75 @@ impl Mesh {
     }
 
     fn connect(&mut self, from: usize, to: usize) {
+        self.links += 1;
         for (here, there) in [(from, to), (to, from)] {
             self.edges[here].dialling.remove(&there);
-            if self.severed.contains(&pair(from, to)) || !self.edges[here].links.insert(there) {
+            if self.severed.contains(&pair(from, to)) || self.edges[here].links.contains_key(&there) {
                 continue;
             }
+            self.edges[here].links.insert(there, self.links);
             let NodeAddress { node, region, .. } = self.edges[there].address.clone();
             let rtt = self.setup.backbone.delay * 2;
             let said =
                 FromLink::Up { node, region, version: VERSION_MAX, rtt, datagram_bytes_max: LINK_DATAGRAM_BYTES };
-            self.underway.send(self.now, What::Link { edge: here, said });
+            self.underway.send(self.now, What::Link { edge: here, from: there, link: None, said });
         }
     }
 
     fn link_message(&mut self, from: usize, to: usize, message: Box<Message>) {
-        let at = self.in_order(Stream::Link(from, to), self.setup.backbone);
+        let Some(link) = self.edges[from].links.get(&to).copied() else { return };
+        let after = self.way(from, to).send_reliably(&mut self.random);
+        let at = self.in_order(Stream::Link(from, to), after);
         let node = self.edges[from].address.node.clone();
-        self.underway.send(at, What::Link { edge: to, said: FromLink::Message { node, message } });
+        self.findings.says(&node, &self.edges[to].address.node, &message);
+        let said = FromLink::Message { node, message };
+        self.underway.send(at, What::Link { edge: to, from, link: Some(link), said });
     }
 
     fn link_datagrams(&mut self, from: usize, to: usize, datagrams: Vec<Bytes>) {
-        let (here, there) = (self.edges[from].address.node.clone(), self.edges[to].address.node.clone());
+        let Some(link) = self.edges[from].links.get(&to).copied() else {
+            self.findings.lost_before += datagrams.len() as u64;
+            return;
+        };
+        let mut way = self.way(from, to);
         for datagram in datagrams {
-            self.findings.crosses(&here, &there, &datagram);
+            self.findings.crosses(from, to, &datagram);
             if datagram.len() > LINK_DATAGRAM_BYTES {
-                self.findings.wrong(format!("{here} sent {there} a datagram of {} bytes", datagram.len()));
+                self.findings.wrong(format!("edge {from} sent edge {to} a datagram of {} bytes", datagram.len()));
             }
-            for after in self.setup.backbone.arrivals(&mut self.random) {
-                let said = FromLink::Datagrams { node: here.clone(), datagrams: vec![datagram.clone()] };
-                self.underway.send(self.now + after, What::Link { edge: to, said });
+            let arrivals = way.send(datagram.len(), self.now, &mut self.random);
+            self.findings.lost_before += u64::from(arrivals.lost());
+            for after in arrivals.times() {
+                let node = self.edges[from].address.node.clone();
+                let said = FromLink::Datagrams { node, datagrams: vec![datagram.clone()] };
+                self.underway.send(self.now + after, What::Link { edge: to, from, link: Some(link), said });
             }
         }
+        self.backbone.insert((from, to), way);
+    }
+
+    fn way(&self, from: usize, to: usize) -> Way {
+        self.backbone.get(&(from, to)).copied().unwrap_or(Way::new(self.setup.backbone))
     }
 
     fn drain_bot(&mut self, bot: usize) {
         while let Some(output) = self.seats[bot].bot.poll() {
-            let (edge, udp, socket) = (self.seats[bot].edge, self.seats[bot].udp, self.seats[bot].socket);
+            let Seat { edge, shard, udp, socket, .. } = self.seats[bot];
             match output {
                 Output::Say(message) => {
                     if let Some(socket) = socket {
-                        let at = self.in_order(Stream::Up(socket), self.setup.access);
+                        let after = self.seats[bot].up.send_reliably(&mut self.random);
+                        let at = self.in_order(Stream::Up(socket), after);
                         self.underway.send(at, What::Said { bot, socket, message });
                     }
                 }
                 Output::Transmit { to, bytes } => {
-                    if self.by_udp.contains_key(&udp) && self.edges[edge].udp == to {
-                        for after in self.setup.access.arrivals(&mut self.random) {
-                            let what = What::ToEdge { edge, from: udp, bytes: bytes.to_vec() };
+                    let at = Place { edge, shard };
+                    if self.by_udp.contains_key(&udp) && self.edges[edge].udp[shard] == to {
+                        let arrivals = self.seats[bot].up.send(bytes.len(), self.now, &mut self.random);
+                        self.findings.lost_before += u64::from(arrivals.lost());
+                        for after in arrivals.times() {
+                            let what = What::ToEdge { at, from: udp, bytes: bytes.to_vec() };
                             self.underway.send(self.now + after, what);
                         }
                     }
@@ -563,15 +783,21 @@ impl Mesh {
             if report.seen.corrupt > 0 {
                 self.findings.wrong(format!("bot {index} got {} changed frames", report.seen.corrupt));
             }
+            if report.seen.astray > 0 {
+                let astray = report.seen.astray;
+                self.findings.wrong(format!("bot {index} was switched {astray} times away from a key frame"));
+            }
+        }
+        for (index, edge) in self.edges.iter().enumerate() {
+            for shard in &edge.shards {
+                let (count, largest) = shard.caches();
+                self.findings.caches(index, count, largest);
+            }
         }
     }
 
-    /// When something sent now arrives on a way that keeps order: loss costs a retransmission, never the message.
-    fn in_order(&mut self, stream: Stream, way: Conditions) -> Instant {
-        let mut after = way.delay + self.random.up_to(way.jitter);
-        while self.random.chance(way.loss_per_million) {
-            after += way.delay * 3;
-        }
+    /// When something sent now arrives on a way that keeps order.
+    fn in_order(&mut self, stream: Stream, after: Duration) -> Instant {
         let earliest = self.streams.get(&stream).copied().unwrap_or(self.now);
         let at = (self.now + after).max(earliest);
         self.streams.insert(stream, at);
@@ -580,10 +806,6 @@ impl Mesh {
 
     fn edge_of(&self, node: &NodeId) -> Option<usize> {
         self.edges.iter().position(|edge| edge.address.node == *node)
-    }
-
-    fn linked(&self, edge: usize, node: &NodeId) -> bool {
-        self.edge_of(node).is_some_and(|there| self.edges[edge].links.contains(&there))
     }
 }
 

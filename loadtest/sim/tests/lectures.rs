@@ -1,49 +1,16 @@
-//! Scenarios in virtual time, each on many seeds. `LYCEUM_SEED=17 cargo test -p lyceum-sim vanished` replays one seed of one scenario,
-//! `LYCEUM_SEEDS=1000` runs more of them.
+//! Scenarios in virtual time, each on many seeds.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use lyceum_bot::{Clip, Plan, Stage};
+mod play;
+
+use lyceum_bot::Stage;
 use lyceum_sim::{BotId, Conditions, EdgeId, Mesh, Random, Setup};
-use std::sync::{Arc, LazyLock};
+use play::{on_seeds, seconds, speaker, viewer};
 use std::time::{Duration, Instant};
 
 const EU: EdgeId = EdgeId(0);
 const US: EdgeId = EdgeId(1);
 const ROOM: &str = "physics";
-
-static CAMERA: LazyLock<Vec<Arc<Clip>>> = LazyLock::new(|| {
-    [(320, 180, 60_000), (640, 360, 150_000), (1280, 720, 350_000)]
-        .map(|(width, height, bitrate)| Arc::new(Clip::made_up(7, width, height, bitrate, 15, 4)))
-        .to_vec()
-});
-static VOICE: LazyLock<Arc<Clip>> = LazyLock::new(|| Arc::new(Clip::made_up_sound(3)));
-
-fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-fn speaker(tile: (u16, u16)) -> Plan {
-    Plan { microphone: Some(VOICE.clone()), camera: CAMERA.clone(), audio_slots: 2, video_slots: 2, tile }
-}
-
-fn viewer(tile: (u16, u16)) -> Plan {
-    Plan { audio_slots: 2, video_slots: 2, tile, ..Plan::default() }
-}
-
-/// Runs a scenario on every seed that is asked for, and says which one failed.
-fn on_seeds(count: u64, scenario: fn(u64)) {
-    let number = |variable: &str| std::env::var(variable).ok().map(|text| text.parse().expect("a number"));
-    let seeds = match number("LYCEUM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("LYCEUM_SEEDS").unwrap_or(count),
-    };
-    for seed in seeds {
-        if let Err(panic) = std::panic::catch_unwind(|| scenario(seed)) {
-            let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            panic!("LYCEUM_SEED={seed}: {}", words.unwrap_or("panicked"));
-        }
-    }
-}
 
 struct Lecture {
     mesh: Mesh,
@@ -57,12 +24,17 @@ struct Lecture {
 impl Lecture {
     /// A teacher in one region, a guest who speaks in the other, a viewer in each; all connected.
     fn begin(seed: u64, worst_loss_percent: u64) -> Self {
+        Self::begin_on(seed, worst_loss_percent, |_| {})
+    }
+
+    fn begin_on(seed: u64, worst_loss_percent: u64, change: impl Fn(&mut Setup)) -> Self {
         let mut random = Random::new(seed ^ 0x5eed);
         let mut way = |shortest_ms: u64, longest_ms: u64| {
             let delay = Duration::from_millis(shortest_ms + random.below(longest_ms - shortest_ms));
             Conditions::rough(delay, random.below(worst_loss_percent + 1) as u32)
         };
-        let setup = Setup { seed, regions: vec!["eu", "us"], access: way(2, 30), backbone: way(5, 90) };
+        let mut setup = Setup::new(seed, vec!["eu", "us"], way(2, 30), way(5, 90));
+        change(&mut setup);
         let mut mesh = Mesh::new(setup, Instant::now());
         let teacher = mesh.join(EU, ROOM, speaker((640, 360)));
         mesh.run(Duration::from_millis(50));
@@ -122,12 +94,7 @@ impl Lecture {
             self.mesh.leave(bot);
         }
         self.mesh.run(seconds(40));
-        for edge in [EU, US] {
-            let stats = self.mesh.stats(edge);
-            let left = (stats.rooms, stats.participants, stats.published, stats.slots, stats.waiting);
-            assert_eq!(left, (0, 0, 0, 0, 0), "{edge:?} keeps something of a room that has ended");
-            assert_eq!(stats.evictions, 0, "{edge:?} threw somebody out");
-        }
+        self.mesh.look_at_the_end();
         assert!(self.mesh.findings.list().is_empty(), "{:#?}", self.mesh.findings.list());
     }
 }
@@ -136,7 +103,7 @@ impl Lecture {
 fn a_room_on_one_edge_needs_no_link() {
     on_seeds(10, |seed| {
         let way = Conditions::rough(Duration::from_millis(5 + seed), (seed % 4) as u32);
-        let setup = Setup { seed, regions: vec!["eu"], access: way, backbone: way };
+        let setup = Setup::new(seed, vec!["eu"], way, way);
         let mut mesh = Mesh::new(setup, Instant::now());
         let bots = [mesh.join(EU, ROOM, speaker((640, 360))), mesh.join(EU, ROOM, viewer((320, 180)))];
         assert!(mesh.run_until(seconds(8), |mesh| mesh.all_connected()), "not everybody is connected after 8 s");
@@ -146,14 +113,14 @@ fn a_room_on_one_edge_needs_no_link() {
         assert_eq!((mesh.findings.messages(ROOM), mesh.findings.link_media), (1, 0));
         bots.into_iter().for_each(|bot| mesh.leave(bot));
         mesh.run(seconds(40));
-        assert_eq!(mesh.stats(EU).rooms, 0);
+        mesh.look_at_the_end();
         assert!(mesh.findings.list().is_empty(), "{:#?}", mesh.findings.list());
     });
 }
 
 #[test]
 fn a_lecture_crosses_two_regions() {
-    on_seeds(90, |seed| {
+    on_seeds(60, |seed| {
         let mut lecture = Lecture::begin(seed, 3);
         lecture.chat();
         let everybody = lecture.everybody();
@@ -170,6 +137,31 @@ fn a_lecture_crosses_two_regions() {
         let asked: u64 = teacher.iter().map(|sent| sent.key_frames_asked).sum();
         assert!(asked <= 3 * 2 * 14, "the teacher was asked for {asked} key frames");
         assert!(lecture.mesh.findings.link_media > 50, "nothing crossed the link");
+        lecture.end();
+    });
+}
+
+#[test]
+fn a_room_over_two_shards_of_each_edge_is_one_room() {
+    on_seeds(60, |seed| {
+        let mut lecture = Lecture::begin_on(seed, 2, |setup| {
+            (setup.shards, setup.split_viewers) = (2, 1);
+            setup.shed_per_million = if seed % 3 == 0 { 20_000 } else { 0 };
+        });
+        for edge in [EU, US] {
+            assert_eq!(lecture.mesh.shards_in_use(edge), 2, "{edge:?} did not split the room");
+        }
+        lecture.chat();
+        let everybody = lecture.everybody();
+        lecture.sees(&everybody, 25, seconds(8));
+        lecture.chat();
+        let cut = lecture.viewers[0];
+        lecture.mesh.cut_socket_for(cut, seconds(1));
+        lecture.mesh.run(seconds(2));
+        for bot in lecture.everybody() {
+            assert_eq!(lecture.mesh.bot(bot).others().len(), 3, "{bot:?} does not know everybody, or somebody twice");
+        }
+        assert!(lecture.mesh.findings.part_media > 50, "nothing passed between shards");
         lecture.end();
     });
 }

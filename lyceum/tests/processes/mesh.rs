@@ -71,6 +71,26 @@ async fn regions_and_shards_are_as_asked() {
 }
 
 #[tokio::test]
+async fn a_room_over_two_shards_of_each_edge_shows_the_same() {
+    let mut arguments = MESH.to_vec();
+    arguments.extend(["--shards", "2", "--split-viewers", "1"]);
+    let mut mesh = Process::start(&arguments, &[]);
+    let url = mesh.ready().await;
+    let told = lesson(&url, None).await;
+    // Three people in eu, two in us: both edges had to split the room, and pictures passed between their shards.
+    for region in &regions(&url).await.regions {
+        let page = reqwest::get(region.probes[0].replace("/v1/probe", "/metrics")).await.unwrap();
+        let page = page.text().await.unwrap();
+        let passed: f64 =
+            page.lines().find_map(|line| line.strip_prefix("lyceum_part_media_in_total ")?.parse().ok()).unwrap();
+        assert!(passed > 50.0, "{}: {passed}", region.region);
+    }
+    assert_seen(&told);
+    mesh.terminate();
+    assert_eq!(mesh.end().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_said_and_ends_with_a_code() {
     let mut mesh = Process::start(&MESH, &[]);
     let url = mesh.ready().await;

@@ -467,6 +467,13 @@ impl Room {
         }
     }
 
+    /// Memory held by the caches of its tracks: how many there are, and the bytes of the largest one.
+    #[must_use]
+    pub fn caches(&self) -> (usize, usize) {
+        let layers = self.order.iter().filter_map(|id| self.find(*id)).flat_map(|track| &track.layers);
+        layers.fold((0, 0), |(count, largest), layer| (count + 1, largest.max(layer.cache.footprint())))
+    }
+
     /// What was dropped in it.
     #[must_use]
     pub fn drops(&self) -> &Drops {

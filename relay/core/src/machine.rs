@@ -92,6 +92,17 @@ pub trait Wire {
     fn send(&mut self, transmit: Transmit<'_>);
 }
 
+/// What one shard of a node has for another.
+#[derive(Debug)]
+pub struct Aside<C> {
+    /// The other shard's number.
+    pub shard: usize,
+    /// What it is told.
+    pub command: C,
+    /// It may be dropped when the other shard is behind: media is, the word of a room is not.
+    pub may_drop: bool,
+}
+
 /// A shard, as the driver sees it.
 ///
 /// The law: hand in, `flush`, drain `poll`, read `deadline`; only then hand in again (a batch of inputs counts as one).
@@ -111,4 +122,9 @@ pub trait Machine {
     fn deadline(&self) -> Option<Instant>;
     /// Whether an event may be dropped when the async side is behind: media is, the word of a door is not.
     fn may_drop(event: &Self::Event) -> bool;
+    /// What an event is when it is meant for another shard of this node. It goes from thread to thread, and the async side
+    /// does not hear it. Else the event itself.
+    fn aside(event: Self::Event) -> Result<Aside<Self::Command>, Self::Event> {
+        Err(event)
+    }
 }

@@ -14,6 +14,9 @@
 //!    messages steps back until the digests agree, takes the home's, and posts again what thereby lost its number.
 //! 3. **A new home first collects.** Whoever knows more than the home sends it; the home gives out no number until every
 //!    linked node has spoken or [`COLLECT_MAX`] has passed.
+//!
+//! Where a node has split the room over shards, its *root* part speaks for all of them: a branch takes the root for the
+//! room's home, and the root takes a branch's posts for its own.
 
 use lyceum_wire::id::{NodeId, ParticipantId, RoomId};
 use lyceum_wire::link::{Message, chain};
@@ -41,6 +44,13 @@ pub enum Out {
     Send {
         /// To whom.
         node: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Give it to the branch on this shard.
+    Branch {
+        /// Which shard.
+        shard: u8,
         /// What.
         message: Message,
     },
@@ -73,11 +83,19 @@ struct Peer {
     owed: Option<u64>,
 }
 
+/// A branch of the room, at its root.
+#[derive(Debug, Default)]
+struct Branch {
+    /// A post of it found no place: it is asked to post again when there is some.
+    refused: bool,
+}
+
 /// The messages of one room at one node.
 #[derive(Debug)]
 pub struct Order {
     room: RoomId,
-    me: NodeId,
+    /// This node; `None` at a branch, which is never home.
+    me: Option<NodeId>,
     epoch: u64,
     home: Option<NodeId>,
     /// The other nodes that host the room, as the map says.
@@ -97,6 +115,8 @@ pub struct Order {
     ages: VecDeque<Key>,
     /// Nodes that have opened the room with us.
     peers: BTreeMap<NodeId, Peer>,
+    /// Parts of the room on other shards of this node that have opened it with us, the root.
+    branches: BTreeMap<u8, Branch>,
     /// Until when the new home collects, and what was posted meanwhile.
     collecting: Option<Instant>,
     held: VecDeque<(NodeId, RoomMessage)>,
@@ -125,7 +145,7 @@ impl Order {
     pub fn new(room: RoomId, me: NodeId) -> Self {
         Self {
             room,
-            me,
+            me: Some(me),
             epoch: 0,
             home: None,
             others: BTreeSet::new(),
@@ -137,12 +157,19 @@ impl Order {
             numbers: BTreeMap::new(),
             ages: VecDeque::new(),
             peers: BTreeMap::new(),
+            branches: BTreeMap::new(),
             collecting: None,
             held: VecDeque::new(),
             asked: None,
             out: VecDeque::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// The same at a branch of the room on this node: its root, which goes by the node's own id, has the say.
+    #[must_use]
+    pub fn branch(room: RoomId, node: NodeId) -> Self {
+        Self { me: None, home: Some(node.clone()), ..Self::new(room, node) }
     }
 
     // ── The world said ──────────────────────────────────────────────────────────────────────────────────────────
@@ -157,15 +184,16 @@ impl Order {
         self.home = Some(home.clone());
         self.others = others;
         self.asked = None;
+        let ours = self.is_home();
         if moved {
-            self.collecting = (*home == self.me).then(|| now + COLLECT_MAX);
+            self.collecting = ours.then(|| now + COLLECT_MAX);
             self.held.clear();
         }
         // Everybody hears of our epoch: a new home counts on it, an old one stops.
         for node in self.peers.keys().cloned().collect::<Vec<_>>() {
             self.say_open(&node);
         }
-        if moved && *home != self.me && self.peers.contains_key(home) {
+        if moved && !ours && self.peers.contains_key(home) {
             self.hand_over(&home.clone());
         }
         self.settle(now);
@@ -217,6 +245,10 @@ impl Order {
             self.counts.not_from_home += 1;
             return;
         }
+        self.told(from_home, after, theirs, messages, now);
+    }
+
+    fn told(&mut self, from_home: bool, after: u64, theirs: Option<u64>, messages: Vec<RoomMessage>, now: Instant) {
         if after > self.seen {
             if from_home {
                 self.ask(self.seen);
@@ -260,6 +292,41 @@ impl Order {
             before = None;
         }
         self.settle(now);
+    }
+
+    /// A branch opened the room with us, its root, or asks for what it has not seen.
+    pub fn branch_opened(&mut self, shard: u8, seen: u64) {
+        self.branches.insert(shard, Branch::default());
+        for message in self.posted_after(seen.min(self.seen).saturating_sub(1)) {
+            self.out.push_back(Out::Branch { shard, message });
+        }
+    }
+
+    /// A branch is gone.
+    pub fn branch_closed(&mut self, shard: u8) {
+        self.branches.remove(&shard);
+    }
+
+    /// A branch hands on what one of its people says. It keeps the post until that comes back numbered, as we do.
+    pub fn post_from_branch(&mut self, shard: u8, message: RoomMessage) {
+        let key = key(&message);
+        if self.numbers.contains_key(&key) || self.waiting.iter().any(|waiting| self::key(waiting) == key) {
+            self.counts.posted_already += 1;
+        } else if !self.post(message)
+            && let Some(branch) = self.branches.get_mut(&shard)
+        {
+            self.counts.not_home += 1;
+            branch.refused = true;
+        }
+    }
+
+    /// A branch knows messages that we do not: the root has begun anew, and the branch has not.
+    pub fn posted_by_branch(&mut self, after: u64, theirs: Option<u64>, messages: Vec<RoomMessage>, now: Instant) {
+        if self.seen > 0 {
+            self.counts.not_from_home += 1;
+            return;
+        }
+        self.told(false, after, theirs, messages, now);
     }
 
     // ── The owner said ──────────────────────────────────────────────────────────────────────────────────────────
@@ -330,7 +397,7 @@ impl Order {
     // ── Home ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     fn is_home(&self) -> bool {
-        self.home.as_ref() == Some(&self.me)
+        self.me.is_some() && self.home == self.me
     }
 
     /// Whether this node may give out numbers: it is home, has collected, and nobody has heard of a newer home.
@@ -346,7 +413,8 @@ impl Order {
         message.number = self.seen + 1;
         let targets: Vec<NodeId> = self.peers.keys().cloned().collect();
         for node in targets {
-            self.send_posted(&node, self.seen, self.tail, vec![message.clone()]);
+            let posted = self.posted_one(self.tail, message.clone());
+            self.send_posted(&node, posted);
         }
         self.take(message, self.tail);
     }
@@ -381,6 +449,13 @@ impl Order {
 
     /// Sends all that is kept after `after`; a node that has nothing gets what a late joiner gets.
     fn send_from(&mut self, node: &NodeId, after: u64) {
+        for message in self.posted_after(after) {
+            self.send_posted(node, message);
+        }
+    }
+
+    /// The same as messages of a link.
+    fn posted_after(&self, after: u64) -> Vec<Message> {
         let newest = if after == 0 { HISTORY_MESSAGES } else { usize::MAX };
         let skipped = self.log.len().saturating_sub(newest);
         let missing: Vec<(Option<u64>, RoomMessage)> = self
@@ -391,18 +466,22 @@ impl Order {
             .map(|entry| (entry.before, entry.message.clone()))
             .collect();
         let mut after = after;
+        let mut said = Vec::new();
         for batch in missing.chunks(POSTED_PER_MESSAGE) {
-            let before = batch.first().and_then(|(before, _)| *before);
-            self.send_posted(node, after, before, batch.iter().map(|(_, message)| message.clone()).collect());
+            let chain = batch.first().and_then(|(before, _)| *before);
+            let messages = batch.iter().map(|(_, message)| message.clone()).collect();
+            said.push(Message::Posted { room: self.room.clone(), after, chain, messages });
             after = batch.last().map_or(after, |(_, message)| message.number);
         }
+        said
     }
 
-    fn send_posted(&mut self, node: &NodeId, after: u64, chain: Option<u64>, messages: Vec<RoomMessage>) {
-        if let (Some(peer), Some(last)) = (self.peers.get_mut(node), messages.last()) {
+    fn send_posted(&mut self, node: &NodeId, message: Message) {
+        if let (Some(peer), Message::Posted { messages, .. }) = (self.peers.get_mut(node), &message)
+            && let Some(last) = messages.last()
+        {
             peer.has = last.number;
         }
-        let message = Message::Posted { room: self.room.clone(), after, chain, messages };
         self.out.push_back(Out::Send { node: node.clone(), message });
     }
 
@@ -455,6 +534,27 @@ impl Order {
         }
     }
 
+    /// One numbered message, to who has all before it.
+    fn posted_one(&self, chain: Option<u64>, message: RoomMessage) -> Message {
+        let after = message.number.saturating_sub(1);
+        Message::Posted { room: self.room.clone(), after, chain, messages: vec![message] }
+    }
+
+    /// What the branches have of a message that takes its place here.
+    fn tell_branches(&mut self, message: &RoomMessage, before: Option<u64>) {
+        let room_again = self.waiting.len() <= WAITING_MAX / 2;
+        let posted = (!self.branches.is_empty()).then(|| self.posted_one(before, message.clone()));
+        for (shard, branch) in &mut self.branches {
+            let again = (branch.refused && room_again).then(|| {
+                branch.refused = false;
+                Message::RoomOpen { room: self.room.clone(), epoch: self.epoch, messages_seen: self.seen, heard: true }
+            });
+            for message in posted.iter().cloned().chain(again) {
+                self.out.push_back(Out::Branch { shard: *shard, message });
+            }
+        }
+    }
+
     // ── The log ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     fn logged(&self, number: u64) -> Option<&RoomMessage> {
@@ -485,6 +585,7 @@ impl Order {
                 self.numbers.remove(&oldest);
             }
         }
+        self.tell_branches(&message, before);
         self.out.push_back(Out::Deliver(message.clone()));
         self.log.push_back(Entry { message, before });
         while self.log.len() > LOG_MESSAGES_MAX {

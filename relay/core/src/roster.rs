@@ -1,4 +1,12 @@
 //! Who is in the room: this node's own people, and everybody else by the node that took them in.
+//!
+//! ```text
+//!                      links    branches    owner
+//!   local                ✓         ✓                     people on this shard
+//!   of a branch          ✓      the others     ✓         people of this node on another shard, at the room's root
+//!   of another node                ✓           ✓
+//!   from the root                              ✓         everybody else, at a branch
+//! ```
 
 use lyceum_wire::id::{NodeId, ParticipantId};
 use lyceum_wire::signal::Participant;
@@ -6,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// People one node may report in one room: twice what one edge serves.
 pub const PEOPLE_PER_NODE_MAX: usize = 4096;
+/// People a branch hears of from its root: sixteen nodes full of them.
+pub const PEOPLE_ELSEWHERE_MAX: usize = 16 * PEOPLE_PER_NODE_MAX;
 /// People in one roster message: with the longest names still half of the longest message.
 pub const PEOPLE_PER_MESSAGE: usize = 500;
 
@@ -50,9 +60,15 @@ pub struct Refused {
 #[derive(Debug, Default)]
 pub struct Roster {
     local: BTreeMap<ParticipantId, Participant>,
+    /// People of this node on other shards, at the root.
+    branches: BTreeMap<u8, BTreeMap<ParticipantId, Participant>>,
+    /// Everybody that is not here, at a branch.
+    elsewhere: BTreeMap<ParticipantId, Participant>,
     remote: BTreeMap<NodeId, BTreeMap<ParticipantId, Participant>>,
-    /// Not yet told to the other nodes.
+    /// Not yet told to the other nodes; by a branch, to its root.
     to_links: Change,
+    /// Not yet told to the branches.
+    to_branches: Change,
     /// Not yet told to this node's people.
     to_owner: Change,
 }
@@ -62,6 +78,7 @@ impl Roster {
     pub fn join(&mut self, participant: Participant) {
         if self.local.get(&participant.id) != Some(&participant) {
             self.to_links.came(participant.clone());
+            self.to_branches.came(participant.clone());
             self.local.insert(participant.id.clone(), participant);
         }
     }
@@ -70,6 +87,7 @@ impl Roster {
     pub fn leave(&mut self, id: &ParticipantId) {
         if self.local.remove(id).is_some() {
             self.to_links.left(id.clone());
+            self.to_branches.left(id.clone());
         }
     }
 
@@ -81,57 +99,88 @@ impl Roster {
         present: Vec<Participant>,
         gone: &[ParticipantId],
     ) -> Refused {
-        let mut refused = Refused::default();
-        let known = self.remote.entry(node.clone()).or_default();
-        if snapshot {
-            let named: BTreeSet<&ParticipantId> = present.iter().map(|participant| &participant.id).collect();
-            known.retain(|id, _| {
-                let stays = named.contains(id);
-                if !stays {
-                    self.to_owner.left(id.clone());
-                }
-                stays
-            });
-        }
-        for participant in present {
-            if participant.edge != *node {
-                refused.not_their_edge += 1;
-            } else if known.len() >= PEOPLE_PER_NODE_MAX && !known.contains_key(&participant.id) {
-                refused.too_many += 1;
-            } else if known.get(&participant.id) != Some(&participant) {
-                self.to_owner.came(participant.clone());
-                known.insert(participant.id.clone(), participant);
+        let Self { remote, to_owner, to_branches, .. } = self;
+        let known = remote.entry(node.clone()).or_default();
+        let fits = |participant: &Participant| participant.edge == *node;
+        let report = Report { snapshot, present, gone, most: PEOPLE_PER_NODE_MAX };
+        report.note(known, fits, &mut [to_owner, to_branches])
+    }
+
+    /// A branch speaks of its people: this node's, on another shard.
+    pub fn report_branch(
+        &mut self,
+        shard: u8,
+        node: &NodeId,
+        snapshot: bool,
+        present: Vec<Participant>,
+        gone: &[ParticipantId],
+    ) -> Refused {
+        let Self { branches, to_owner, to_branches, to_links, .. } = self;
+        let known = branches.entry(shard).or_default();
+        let fits = |participant: &Participant| participant.edge == *node;
+        let report = Report { snapshot, present, gone, most: PEOPLE_PER_NODE_MAX };
+        report.note(known, fits, &mut [to_owner, to_branches, to_links])
+    }
+
+    /// The root speaks of everybody that is not on this shard.
+    pub fn report_root(&mut self, snapshot: bool, present: Vec<Participant>, gone: &[ParticipantId]) -> Refused {
+        let Self { local, elsewhere, to_owner, .. } = self;
+        let fits = |participant: &Participant| !local.contains_key(&participant.id);
+        Report { snapshot, present, gone, most: PEOPLE_ELSEWHERE_MAX }.note(elsewhere, fits, &mut [to_owner])
+    }
+
+    /// A branch is gone, its people with it.
+    pub fn branch_gone(&mut self, shard: u8) {
+        for id in self.branches.remove(&shard).into_iter().flat_map(BTreeMap::into_keys) {
+            for change in [&mut self.to_owner, &mut self.to_branches, &mut self.to_links] {
+                change.left(id.clone());
             }
         }
-        for id in gone {
-            if known.remove(id).is_some() {
-                self.to_owner.left(id.clone());
-            }
+    }
+
+    /// The root is gone, and everybody that was known from it.
+    pub fn root_gone(&mut self) {
+        for id in std::mem::take(&mut self.elsewhere).into_keys() {
+            self.to_owner.left(id);
         }
-        refused
     }
 
     /// A node is gone, its people with it.
     pub fn node_gone(&mut self, node: &NodeId) {
         for id in self.remote.remove(node).into_iter().flat_map(BTreeMap::into_keys) {
-            self.to_owner.left(id);
+            self.to_owner.left(id.clone());
+            self.to_branches.left(id);
         }
     }
 
     /// Everybody, in order of nodes and ids, this node's own first.
     pub fn everybody(&self) -> impl Iterator<Item = &Participant> + '_ {
-        self.local.values().chain(self.remote.values().flat_map(BTreeMap::values))
+        self.own().chain(self.elsewhere.values()).chain(self.remote.values().flat_map(BTreeMap::values))
     }
 
-    /// This node's own people.
-    pub fn local(&self) -> impl Iterator<Item = &Participant> + '_ {
-        self.local.values()
+    /// This node's own people, those of its other shards included; at a branch, those of this shard.
+    pub fn own(&self) -> impl Iterator<Item = &Participant> + '_ {
+        self.local.values().chain(self.branches.values().flat_map(BTreeMap::values))
+    }
+
+    /// Everybody but the people of this branch: what it is to know.
+    pub fn for_branch(&self, shard: u8) -> impl Iterator<Item = &Participant> + '_ {
+        let others = self.branches.iter().filter(move |(of, _)| **of != shard);
+        let remote = self.remote.values().flat_map(BTreeMap::values);
+        self.local.values().chain(others.flat_map(|(_, people)| people.values())).chain(remote)
+    }
+
+    /// Whether somebody is one of this branch's people.
+    #[must_use]
+    pub fn is_of_branch(&self, shard: u8, id: &ParticipantId) -> bool {
+        self.branches.get(&shard).is_some_and(|people| people.contains_key(id))
     }
 
     /// How many people are in the room.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.local.len() + self.remote.values().map(BTreeMap::len).sum::<usize>()
+        let elsewhere = self.remote.values().chain(self.branches.values()).map(BTreeMap::len).sum::<usize>();
+        self.local.len() + self.elsewhere.len() + elsewhere
     }
 
     /// Where a participant of another node is.
@@ -145,9 +194,60 @@ impl Roster {
         (!self.to_links.is_empty()).then(|| std::mem::take(&mut self.to_links))
     }
 
+    /// What the branches have not been told yet. Each leaves out its own people.
+    pub fn news_for_branches(&mut self) -> Option<Change> {
+        (!self.to_branches.is_empty()).then(|| std::mem::take(&mut self.to_branches))
+    }
+
     /// What this node's people have not been told yet.
     pub fn news_for_owner(&mut self) -> Option<Change> {
         (!self.to_owner.is_empty()).then(|| std::mem::take(&mut self.to_owner))
+    }
+}
+
+/// What somebody says of the people it speaks for.
+struct Report<'a> {
+    snapshot: bool,
+    present: Vec<Participant>,
+    gone: &'a [ParticipantId],
+    most: usize,
+}
+
+impl Report<'_> {
+    /// Notes it in what is known, and what is news in each of `told`.
+    fn note(
+        self,
+        known: &mut BTreeMap<ParticipantId, Participant>,
+        fits: impl Fn(&Participant) -> bool,
+        told: &mut [&mut Change],
+    ) -> Refused {
+        let mut refused = Refused::default();
+        if self.snapshot {
+            let named: BTreeSet<&ParticipantId> = self.present.iter().map(|participant| &participant.id).collect();
+            known.retain(|id, _| {
+                let stays = named.contains(id);
+                if !stays {
+                    told.iter_mut().for_each(|change| change.left(id.clone()));
+                }
+                stays
+            });
+        }
+        for participant in self.present {
+            if !fits(&participant) {
+                refused.not_their_edge += 1;
+            } else if known.len() >= self.most && !known.contains_key(&participant.id) {
+                refused.too_many += 1;
+            } else if known.get(&participant.id) != Some(&participant) {
+                told.iter_mut().for_each(|change| change.came(participant.clone()));
+                known.insert(participant.id.clone(), participant);
+            }
+        }
+        for id in self.gone {
+            if known.remove(id).is_some() {
+                told.iter_mut().for_each(|change| change.left(id.clone()));
+            }
+        }
+        refused
     }
 }
 
@@ -215,5 +315,32 @@ mod tests {
         roster.join(person("p1", "a", "Ana"));
         assert_eq!(ids(roster.news_for_links()), (v(&["p1"]), v(&[])));
         assert_eq!(roster.news_for_links(), None);
+    }
+
+    #[test]
+    fn a_root_speaks_for_its_branches_and_tells_each_of_everybody_else() {
+        let (us, b) = (NodeId::parse("a").unwrap(), NodeId::parse("b").unwrap());
+        let mut root = Roster::default();
+        root.join(person("p1", "a", "Ana"));
+        root.report(&b, true, vec![person("q1", "b", "Ben")], &[]);
+        root.report_branch(1, &us, true, vec![person("p2", "a", "Cy"), person("q2", "b", "Di")], &[]);
+        root.report_branch(2, &us, true, vec![person("p3", "a", "Eva")], &[]);
+        assert_eq!(ids(root.news_for_links()), (v(&["p1", "p2", "p3"]), v(&[])), "to other nodes they are one node");
+        assert_eq!(ids(root.news_for_owner()), (v(&["p2", "p3", "q1"]), v(&[])));
+        assert_eq!(ids(root.news_for_branches()), (v(&["p1", "p2", "p3", "q1"]), v(&[])));
+        let told: Vec<&str> = root.for_branch(1).map(|participant| participant.id.as_str()).collect();
+        assert_eq!(told, ["p1", "p3", "q1"]);
+        assert!(root.is_of_branch(1, &ParticipantId::parse("p2").unwrap()));
+        assert_eq!((root.total(), root.own().count()), (4, 3), "somebody of another node is not a branch's to report");
+
+        let mut branch = Roster::default();
+        branch.join(person("p2", "a", "Cy"));
+        let refused = branch.report_root(true, vec![person("p1", "a", "Ana"), person("p2", "a", "Cy")], &[]);
+        assert_eq!((refused.not_their_edge, branch.total()), (1, 2), "nobody is in the room twice");
+        branch.root_gone();
+        assert_eq!(ids(branch.news_for_owner()), (v(&[]), v(&["p1"])));
+        root.branch_gone(1);
+        assert_eq!(ids(root.news_for_links()), (v(&[]), v(&["p2"])));
+        assert_eq!(root.total(), 3);
     }
 }

@@ -12,9 +12,12 @@
 //! - **Events** never block the shard. When the async side is behind, events that may be dropped are dropped and
 //!   counted; the others spill into a second queue of at most [`SPILL_EVENTS_MAX`], and while anything is spilled no
 //!   command is taken, so that the async side feels it. Beyond that an event is lost, counted and logged as an error.
+//! - **Asides** are what one machine has for another on the same node: they go straight into that shard's queue of
+//!   commands, see [`Neighbours`]. Neither shard ever waits for the other.
 //! - **Panics** of one step are contained, see [`lyceum_relay_core::machine`]. [`PANICKING_TURNS_MAX`] turns in
 //!   a row in which a tick, flush or poll panicked end the thread; the event queue then ends, which is how the async side learns of it.
 
+mod aside;
 mod queue;
 mod socket;
 mod stats;
@@ -23,6 +26,7 @@ mod tests;
 mod wake;
 mod wheel;
 
+pub use aside::{ASIDES_WAITING_MAX, Neighbours};
 pub use queue::{Commander, Full};
 pub use socket::{RECEIVE_BUFFER_BYTES, Receiver, SEND_BUFFER_BYTES, Sender, size_buffers};
 pub use stats::{Snapshot, Stats};
@@ -90,6 +94,15 @@ where
     M: Machine + 'static,
     F: FnOnce(SocketAddr, Instant) -> M + Send + 'static,
 {
+    spawn_among(config, Neighbours::default(), make)
+}
+
+/// The same for one of several shards that have something for each other.
+pub fn spawn_among<M, F>(config: Config, neighbours: Neighbours<M::Command>, make: F) -> io::Result<Handle<M>>
+where
+    M: Machine + 'static,
+    F: FnOnce(SocketAddr, Instant) -> M + Send + 'static,
+{
     size_buffers(&config.socket);
     let local = config.socket.local_addr()?;
     let socket = Arc::new(config.socket);
@@ -104,7 +117,9 @@ where
     let thread = std::thread::Builder::new().name(config.name).spawn(move || {
         pin(core);
         let machine = make(local, Instant::now());
-        wheel::Wheel::new(machine, socket, sender, receiver, wake, inbox, outbox, wheel_stats).turn_until_stopped()
+        let asides = aside::Asides::new(neighbours);
+        wheel::Wheel::new(machine, socket, sender, receiver, wake, inbox, outbox, asides, wheel_stats)
+            .turn_until_stopped()
     })?;
     Ok(Handle { commands, events, stats, local, thread })
 }

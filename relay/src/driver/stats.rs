@@ -73,6 +73,14 @@ counters! {
     events,
     /// Events that had to wait on this side because the async side was behind.
     events_spilled,
+    /// Asides taken by other shards at once.
+    asides,
+    /// Dropped: asides that may be dropped (media between parts of a room), while the other shard was behind.
+    dropped_asides_behind,
+    /// Dropped: asides that must not be dropped, because even what may wait was full. Any value but 0 is a fault.
+    dropped_asides_full,
+    /// Dropped: asides to a shard that has ended.
+    dropped_asides_gone,
     /// Dropped: events that may be dropped, while the async side was behind.
     dropped_events_behind,
     /// Dropped: events that must not be dropped, because even the spill was full. Any value but 0 is a fault.

@@ -1,5 +1,5 @@
 use super::*;
-use lyceum_relay_core::machine::{Culprit, Input, Transmit, Wire};
+use lyceum_relay_core::machine::{Aside, Culprit, Input, Transmit, Wire};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,11 +16,25 @@ struct Echo {
 }
 
 enum Told {
-    Flood { events: usize },
-    Media { events: usize },
+    Flood {
+        events: usize,
+    },
+    Media {
+        events: usize,
+    },
     WakeIn(Duration),
     SendTo(SocketAddr),
     BreakFlush,
+    /// Say so many numbers aside to another shard.
+    Pass {
+        to: usize,
+        numbers: usize,
+        may_drop: bool,
+    },
+    /// Another shard said this.
+    Heard(usize),
+    /// Stand still until the sender says go, or is gone.
+    Stand(std::sync::mpsc::Receiver<()>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +43,7 @@ enum Said {
     Media,
     Evicted(SocketAddr),
     Woken,
+    Aside { to: usize, number: usize, may_drop: bool },
 }
 
 impl Echo {
@@ -56,6 +71,13 @@ impl Machine for Echo {
             Input::Command(Told::Media { events }) => self.said.extend((0..events).map(|_| Said::Media)),
             Input::Command(Told::WakeIn(after)) => self.wake = Some(now + after),
             Input::Command(Told::SendTo(to)) => self.back.push((to, vec![7; SEGMENT * 3])),
+            Input::Command(Told::Pass { to, numbers, may_drop }) => {
+                self.said.extend((0..numbers).map(|number| Said::Aside { to, number, may_drop }));
+            }
+            Input::Command(Told::Heard(number)) => self.said.push_back(Said::Number(number)),
+            Input::Command(Told::Stand(go)) => {
+                let _ = go.recv();
+            }
             Input::Command(Told::BreakFlush) => self.flush_panics = true,
             Input::Tick => {
                 self.wake = None;
@@ -87,6 +109,25 @@ impl Machine for Echo {
     fn may_drop(event: &Said) -> bool {
         *event == Said::Media
     }
+
+    fn aside(event: Said) -> Result<Aside<Told>, Said> {
+        match event {
+            Said::Aside { to: shard, number, may_drop } => Ok(Aside { shard, command: Told::Heard(number), may_drop }),
+            event => Err(event),
+        }
+    }
+}
+
+/// Two shards of one node.
+fn neighbours() -> [Handle<Echo>; 2] {
+    let neighbours = Neighbours::default();
+    let shards = [0, 1].map(|_| {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let config = Config { name: "shard-test".into(), socket, core: None };
+        spawn_among(config, neighbours.clone(), |_, _| Echo::new()).unwrap()
+    });
+    neighbours.introduce(shards.iter().map(|shard| shard.commands.clone()).collect());
+    shards
 }
 
 fn shard() -> Handle<Echo> {
@@ -170,6 +211,69 @@ fn media_events_are_dropped_when_the_queue_is_full() {
     let handle = shard();
     handle.commands.try_send(Told::Media { events: EVENTS_MAX + 10 }).ok().unwrap();
     assert_eq!(finish(handle).dropped_events_behind, 10);
+}
+
+#[test]
+fn two_shards_full_of_each_other_empty_each_other_in_order() {
+    let numbers = COMMANDS_MAX * 3;
+    let mut shards = neighbours();
+    for (shard, to) in [(0, 1), (1, 0)] {
+        shards[shard].commands.try_send(Told::Pass { to, numbers, may_drop: false }).ok().unwrap();
+    }
+    for n in 0..numbers {
+        for shard in &mut shards {
+            assert_eq!(shard.events.blocking_recv(), Some(Said::Number(n)), "an aside is heard by its shard alone");
+        }
+    }
+    for shard in shards {
+        let stats = finish(shard);
+        assert_eq!(stats.asides, numbers as u64);
+        assert_eq!((stats.dropped_asides_behind, stats.dropped_asides_full, stats.dropped_asides_gone), (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_shard_that_stands_still_costs_its_neighbour_media_and_no_time() {
+    let [here, mut there] = neighbours();
+    let (go, gone) = std::sync::mpsc::channel();
+    there.commands.try_send(Told::Stand(gone)).ok().unwrap();
+    while there.stats.snapshot().commands == 0 {
+        std::thread::yield_now();
+    }
+    here.commands.try_send(Told::Pass { to: 1, numbers: COMMANDS_MAX + 100, may_drop: true }).ok().unwrap();
+    here.commands.try_send(Told::Pass { to: 1, numbers: ASIDES_WAITING_MAX + 7, may_drop: false }).ok().unwrap();
+    while here.stats.snapshot().dropped_asides_full < 7 {
+        std::thread::yield_now();
+    }
+    assert_eq!(here.stats.snapshot().dropped_asides_behind, 100, "media found its queue full");
+    go.send(()).unwrap();
+    for n in (0..COMMANDS_MAX).chain(0..ASIDES_WAITING_MAX) {
+        assert_eq!(there.events.blocking_recv(), Some(Said::Number(n)));
+    }
+    finish(there);
+    assert_eq!(finish(here).asides, (COMMANDS_MAX + ASIDES_WAITING_MAX) as u64);
+}
+
+#[test]
+fn what_is_said_before_the_introduction_waits_and_to_nobody_is_counted() {
+    let neighbours = Neighbours::default();
+    let spawned = |name: &str| {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let config = Config { name: name.into(), socket, core: None };
+        spawn_among(config, neighbours.clone(), |_, _| Echo::new()).unwrap()
+    };
+    let (first, mut second) = (spawned("shard-first"), spawned("shard-second"));
+    first.commands.try_send(Told::Pass { to: 1, numbers: 3, may_drop: false }).ok().unwrap();
+    while first.stats.snapshot().commands == 0 {
+        std::thread::yield_now();
+    }
+    neighbours.introduce([&first, &second].map(|shard| shard.commands.clone()).into());
+    for n in 0..3 {
+        assert_eq!(second.events.blocking_recv(), Some(Said::Number(n)));
+    }
+    first.commands.try_send(Told::Pass { to: 9, numbers: 2, may_drop: false }).ok().unwrap();
+    finish(second);
+    assert_eq!(finish(first).dropped_asides_gone, 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The one event loop of the data plane.
 
+use super::aside::Asides;
 use super::queue::Inbox;
 use super::socket::{Receiver, Sender};
 use super::stats::Stats;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How long the shard sleeps at most while events are spilled, before it offers them again.
+/// How long the shard sleeps at most while events are spilled or asides wait, before it offers them again.
 const SPILL_RETRY: Duration = Duration::from_millis(1);
 /// How long the shard sleeps at most in any case: a bound for what a lost wake-up could cost.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
@@ -29,6 +30,7 @@ pub(super) struct Wheel<M: Machine> {
     inbox: Inbox<M::Command>,
     outbox: mpsc::Sender<M::Event>,
     spill: VecDeque<M::Event>,
+    asides: Asides<M::Command>,
     stats: Arc<Stats>,
     /// Whether a tick, a flush or a poll panicked in this turn.
     panicked: bool,
@@ -46,6 +48,7 @@ impl<M: Machine> Wheel<M> {
         wake: Arc<Wake>,
         inbox: Inbox<M::Command>,
         outbox: mpsc::Sender<M::Event>,
+        asides: Asides<M::Command>,
         stats: Arc<Stats>,
     ) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl<M: Machine> Wheel<M> {
             inbox,
             outbox,
             spill: VecDeque::new(),
+            asides,
             stats,
             panicked: false,
             panicking_turns: 0,
@@ -122,8 +126,9 @@ impl<M: Machine> Wheel<M> {
         self.step(now, |wheel| wheel.machine.flush(&mut wheel.sender, now));
     }
 
-    /// Gives the machine's events to the async side, in order: what is spilled goes first.
+    /// Gives the machine's events to the async side or to the shard they are meant for, in order: what waits goes first.
     fn tell(&mut self) {
+        self.asides.offer_again(&self.stats);
         while let Some(event) = self.spill.pop_front() {
             match self.outbox.try_send(event) {
                 Ok(()) => Stats::add(&self.stats.events, 1),
@@ -139,7 +144,10 @@ impl<M: Machine> Wheel<M> {
             let mut said = None;
             self.step(Instant::now(), |wheel| said = wheel.machine.poll());
             let Some(event) = said else { break };
-            self.say(event);
+            match M::aside(event) {
+                Ok(aside) => self.asides.send(aside, &self.stats),
+                Err(event) => self.say(event),
+            }
         }
     }
 
@@ -172,7 +180,7 @@ impl<M: Machine> Wheel<M> {
         let timeout = if busy || (self.spill.is_empty() && !self.inbox.is_empty()) || self.inbox.stopping() {
             Duration::ZERO
         } else {
-            let limit = if self.spill.is_empty() { SLEEP_MAX } else { SPILL_RETRY };
+            let limit = if self.spill.is_empty() && !self.asides.waiting() { SLEEP_MAX } else { SPILL_RETRY };
             self.machine.deadline().map_or(limit, |at| at.saturating_duration_since(before)).min(limit)
         };
         let mut fds = [PollFd::new(&*self.socket, PollFlags::IN), PollFd::new(self.wake.fd(), PollFlags::IN)];

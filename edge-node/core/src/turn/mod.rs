@@ -61,9 +61,11 @@ pub struct Config {
     pub secret: String,
     /// This shard's own media addresses: the peers that everybody may reach. The IPs of relayed addresses are theirs.
     pub own: Vec<SocketAddr>,
+    /// Media addresses of the node's other shards, which everybody may reach as well.
+    pub siblings: Vec<(u8, Vec<SocketAddr>)>,
     /// Networks outside that clients may reach; none by default.
     pub allowed: Vec<Network>,
-    /// Ports of relayed addresses, [`PORTS`] by default. With a non-empty `allowed`, no other shard has the same.
+    /// Ports of relayed addresses, [`PORTS`] by default. No other shard of the node has the same.
     pub ports: RangeInclusive<u16>,
     /// Keys the nonces and places the ports.
     pub seed: [u8; 32],
@@ -143,6 +145,7 @@ struct WallClock {
 /// How a peer is reached.
 enum Route {
     Own,
+    Shard(u8),
     Sibling(u32),
     Outside,
 }
@@ -307,6 +310,7 @@ impl Server {
         let relayed = self.allocations.get(from).ok_or(TurnDrop::NoAllocation)?.relayed;
         match self.route(peer).ok_or(TurnDrop::PeerDenied)? {
             Route::Own => Ok(Relay::ToSelf { relayed, own: peer, payload }),
+            Route::Shard(shard) => Ok(Relay::ToShard { shard, relayed, own: peer, payload }),
             Route::Sibling(key) => {
                 let ToClient { to, wrap } = self.wrapped(key, relayed, payload.len(), now)?;
                 Ok(Relay::ToClient { to, wrap, payload })
@@ -332,6 +336,9 @@ impl Server {
     fn route(&self, peer: SocketAddr) -> Option<Route> {
         if self.config.own.contains(&peer) {
             return Some(Route::Own);
+        }
+        if let Some((shard, _)) = self.config.siblings.iter().find(|(_, own)| own.contains(&peer)) {
+            return Some(Route::Shard(*shard));
         }
         if let Some(key) = self.by_relayed.get(&peer) {
             return Some(Route::Sibling(*key));

@@ -21,6 +21,17 @@ pub enum Relay {
         /// Which part of the datagram.
         payload: Range<usize>,
     },
+    /// To a media address of another shard of this node.
+    ToShard {
+        /// Which shard.
+        shard: u8,
+        /// The client's relayed address.
+        relayed: SocketAddr,
+        /// The media address it is for.
+        own: SocketAddr,
+        /// Which part of the datagram.
+        payload: Range<usize>,
+    },
     /// To another client of this server.
     ToClient {
         /// Which one.

@@ -21,6 +21,7 @@ fn config() -> Config {
         realm: REALM.to_owned(),
         secret: SECRET.to_owned(),
         own: vec![at(OWN), at(OWN_V6)],
+        siblings: Vec::new(),
         allowed: Vec::new(),
         ports: PORTS,
         seed: [3; 32],

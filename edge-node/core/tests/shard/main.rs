@@ -8,6 +8,7 @@ mod life;
 mod media;
 mod mesh;
 mod signaling;
+mod split;
 mod turn;
 mod whip;
 mod world;

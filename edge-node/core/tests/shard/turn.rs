@@ -18,6 +18,8 @@ pub(crate) struct Relayed {
     pub(crate) real: SocketAddr,
     pub(crate) server: SocketAddr,
     pub(crate) channel: u16,
+    /// Whom the channel leads to.
+    pub(crate) peer: SocketAddr,
 }
 
 /// Asks the server something and gives its answer.
@@ -38,7 +40,12 @@ fn ask(
 
 /// Gets an allocation and a channel to the shard's own address.
 fn allocate(world: &mut World, real: SocketAddr, credential: &Credential) -> SocketAddr {
-    let server = world.nodes[0].address;
+    let peer = world.nodes[0].address;
+    allocate_to(world, real, credential, peer)
+}
+
+/// The same with a channel to another address.
+fn allocate_to(world: &mut World, real: SocketAddr, credential: &Credential, peer: SocketAddr) -> SocketAddr {
     let mut buffer = [0; 512];
     let first = ask(world, real, 3, |b| b.requested_transport_udp().finish().unwrap(), &mut buffer);
     let challenge = Message::parse(&first).unwrap();
@@ -58,7 +65,7 @@ fn allocate(world: &mut World, real: SocketAddr, credential: &Credential) -> Soc
     let allocated = Message::parse(&answer).unwrap();
     assert_eq!(allocated.class, Class::Success, "{allocated:?}");
     let relayed = allocated.xor_address(Kind::XOR_RELAYED_ADDRESS).unwrap().unwrap();
-    let bind = |b: Builder<'_>| sign(b.channel_number(CHANNEL).xor_address(Kind::XOR_PEER_ADDRESS, server));
+    let bind = |b: Builder<'_>| sign(b.channel_number(CHANNEL).xor_address(Kind::XOR_PEER_ADDRESS, peer));
     let answer = ask(world, real, 9, bind, &mut buffer);
     assert_eq!(Message::parse(&answer).unwrap().class, Class::Success);
     relayed
@@ -74,7 +81,7 @@ fn media_pass_through_the_built_in_relay_both_ways() {
     let ben = world.join(0, "ben", "physics");
     let server = world.nodes[0].address;
     world.clients[ana].address = relayed;
-    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL });
+    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL, peer: server });
     world.connect(ana, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
     world.connect(ben, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
     film(&mut world, ana, 0, 20);
@@ -82,6 +89,31 @@ fn media_pass_through_the_built_in_relay_both_ways() {
     film(&mut world, ben, 0, 20);
     assert!(world.clients[ana].rtp.len() >= 18, "relayed out: {}", world.clients[ana].rtp.len());
     assert_eq!(world.nodes[0].shard.stats().allocations, 1);
+}
+
+#[test]
+fn an_allocation_on_a_rooms_shard_reaches_a_session_on_another() {
+    let mut world = World::of_shards(&[2], |_| {});
+    let real: SocketAddr = "198.51.100.200:50505".parse().unwrap();
+    let physics = crate::split::rooted("physics", 2, 0);
+    let credential = credential("turn-secret", &physics, UNIX_MS / 1_000 + 600);
+    // The control plane has sent the client to the room's shard; the room is full there.
+    let (server, session) = (world.nodes[0].address, world.nodes[1].address);
+    let relayed = allocate_to(&mut world, real, &credential, session);
+    let ana = world.join(1, "ana", physics.as_str());
+    let ben = world.join(0, "ben", physics.as_str());
+    world.clients[ana].address = relayed;
+    world.clients[ana].relayed = Some(Relayed { real, server, channel: CHANNEL, peer: session });
+    world.connect(ana, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
+    world.connect(ben, vec![sends(Source::Camera), Line::Slot(SlotKind::Video)]);
+    film(&mut world, ana, 0, 20);
+    assert!(world.clients[ben].rtp.len() >= 18, "relayed in: {}", world.clients[ben].rtp.len());
+    film(&mut world, ben, 0, 20);
+    assert!(world.clients[ana].rtp.len() >= 18, "relayed out: {}", world.clients[ana].rtp.len());
+    let allocations: Vec<u32> = world.nodes.iter().map(|node| node.shard.stats().allocations).collect();
+    assert_eq!(allocations, [1, 0]);
+    assert!(world.asides["relayed"] > 20 && world.asides["to_relayed"] > 20, "{:?}", world.asides);
+    assert!(world.stray.is_empty(), "nothing went to the relayed address itself");
 }
 
 #[test]

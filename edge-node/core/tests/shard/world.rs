@@ -2,12 +2,15 @@
 
 use crate::client::{Client, Line};
 use crate::turn::Relayed;
-use lyceum_edge_core::door::{Command, Entry, Event, HttpOutcome, RequestId, Secret, Seed, SocketId};
-use lyceum_edge_core::{Config, Shard, TurnConfig};
+use lyceum_edge_core::door::{Aside, Command, Entry, Event, HttpOutcome, RequestId, Secret, Seed, SocketId};
+use lyceum_edge_core::{Config, Shard, Sibling, TurnConfig};
+use lyceum_relay_core::hop::Said;
 use lyceum_relay_core::link::FromLink;
 use lyceum_relay_core::machine::{Datagram, Ecn, Input, Machine, Transmit, Wire};
+use lyceum_relay_core::route;
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
+use lyceum_wire::link::datagram;
 use lyceum_wire::signal::{ClientSays, EdgeSays, ToEdge};
 use lyceum_wire::token::{Claims, Grants};
 use lyceum_wire::turn::ChannelData;
@@ -23,8 +26,13 @@ const TURNS_MAX: usize = 10_000;
 
 pub(crate) const UNIX_MS: u64 = 1_700_000_000_000;
 
+/// One shard of a node; most nodes here have one.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
+    region: Region,
+    /// Its number on the node, and how many the node has.
+    number: u8,
+    shards: u8,
     pub(crate) address: SocketAddr,
     pub(crate) shard: Shard,
     /// Everything it wanted but `Say` and what links carry.
@@ -42,6 +50,9 @@ pub(crate) struct World {
     maps: BTreeMap<RoomId, RoomMap>,
     /// Nodes hear of each other's rooms and have links.
     pub(crate) linked: bool,
+    /// What shards of one node have said to each other, by kind; of datagrams, each `shed`-th is dropped.
+    pub(crate) asides: BTreeMap<&'static str, usize>,
+    pub(crate) shed: Option<usize>,
     counter: u64,
 }
 
@@ -84,38 +95,63 @@ impl World {
     }
 
     pub(crate) fn with(nodes: usize, change: impl Fn(&mut Config)) -> Self {
+        Self::of_shards(&vec![1; nodes], change)
+    }
+
+    /// Nodes with so many shards each: `nodes` are then the first node's shards, the second's, and so on.
+    pub(crate) fn of_shards(shape: &[u8], change: impl Fn(&mut Config)) -> Self {
         let now = Instant::now();
-        let node = |n: usize| {
-            let address: SocketAddr = format!("203.0.113.{}:5000", n + 1).parse().unwrap();
+        let node = |n: usize, number: u8, shards: u8| {
+            let address = |shard: u8| -> SocketAddr {
+                format!("203.0.113.{}:{}", n + 1, 5_000 + u16::from(shard)).parse().unwrap()
+            };
+            let ports = |shard: u8| {
+                let each = lyceum_edge_core::turn::PORTS.len() as u16 / u16::from(shards);
+                let first = lyceum_edge_core::turn::PORTS.start() + each * u16::from(shard);
+                first..=first + (each - 1)
+            };
+            let sibling = |shard| Sibling { shard, candidates: vec![address(shard)] };
             let mut config = Config {
                 node: NodeId::parse(&format!("node-{n}")).unwrap(),
                 region: Region::parse(["eu", "us", "ap"][n]).unwrap(),
-                shard: 0,
-                candidates: vec![address],
+                shard: number,
+                candidates: vec![address(number)],
                 session: SESSIONS.clone(),
-                seed: Seed([n as u8 + 1; 32]),
+                seed: Seed([n as u8 * 16 + number + 1; 32]),
                 unix_ms: UNIX_MS,
                 participants_max: lyceum_edge_core::config::PARTICIPANTS_MAX,
                 linger: lyceum_edge_core::config::LINGER,
+                siblings: (0..shards).filter(|shard| *shard != number).map(sibling).collect(),
                 turn: Some(TurnConfig {
                     realm: "lyceum".into(),
                     secret: Secret("turn-secret".into()),
                     allowed: Vec::new(),
-                    ports: lyceum_edge_core::turn::PORTS,
+                    ports: ports(number),
                 }),
             };
             change(&mut config);
-            let id = config.node.clone();
-            Node { id, address, shard: Shard::new(config, now), wanted: Vec::new(), turns: 0 }
+            Node {
+                id: config.node.clone(),
+                region: config.region.clone(),
+                number,
+                shards,
+                address: address(number),
+                shard: Shard::new(config, now),
+                wanted: Vec::new(),
+                turns: 0,
+            }
         };
+        let all = shape.iter().enumerate().flat_map(|(n, shards)| (0..*shards).map(move |number| (n, number, *shards)));
         Self {
             now,
-            nodes: (0..nodes).map(node).collect(),
+            nodes: all.map(|(n, number, shards)| node(n, number, shards)).collect(),
             clients: Vec::new(),
             flying: VecDeque::new(),
             stray: Vec::new(),
             maps: BTreeMap::new(),
             linked: true,
+            asides: BTreeMap::new(),
+            shed: None,
             counter: 0,
         }
     }
@@ -277,7 +313,7 @@ impl World {
                 let sent = client.outbox.drain(..).filter(|_| !cut_off);
                 self.flying.extend(sent.map(|(pair, bytes)| match relayed {
                     None => (pair.local, pair.remote, bytes),
-                    Some(Relayed { real, server, channel }) => {
+                    Some(Relayed { real, server, channel, .. }) => {
                         let mut whole = ChannelData::header(channel, bytes.len()).unwrap().to_vec();
                         whole.extend_from_slice(&bytes);
                         (real, server, whole)
@@ -302,8 +338,8 @@ impl World {
             client.receive(from, to, bytes, self.now);
         } else if let Some(client) = self.clients.iter_mut().find(|c| c.relayed.is_some_and(|r| r.real == to)) {
             let len = ChannelData::parse(bytes).expect("by the channel").data.len();
-            let relayed = client.address;
-            client.receive(from, relayed, &mut bytes[4..4 + len], self.now);
+            let (relayed, peer) = (client.address, client.relayed.map_or(from, |relayed| relayed.peer));
+            client.receive(peer, relayed, &mut bytes[4..4 + len], self.now);
         } else {
             self.stray.push((to, bytes.to_vec()));
         }
@@ -335,48 +371,91 @@ impl World {
                 self.carry(&node, FromLink::Datagrams { node: from, datagrams });
             }
             Event::RoomWanted { room } => {
+                assert!(self.is_root(index, &room), "a branch does not speak for the room");
                 self.nodes[index].wanted.push(Event::RoomWanted { room: room.clone() });
                 if self.linked {
                     self.attach(index, room);
                 }
             }
             Event::RoomEmpty { room } => {
+                assert!(self.is_root(index, &room), "a branch does not speak for the room");
                 let id = self.nodes[index].id.clone();
                 if let Some(map) = self.maps.get_mut(&room) {
                     map.nodes.retain(|address| address.node != id);
                 }
                 self.nodes[index].wanted.push(Event::RoomEmpty { room });
             }
+            Event::Aside { from, shard, aside } => {
+                assert_eq!(from, self.nodes[index].number);
+                let kind = match &aside {
+                    Aside::Room(Said::Message(_)) => "message",
+                    Aside::Room(Said::Datagrams(_)) => "datagrams",
+                    Aside::Room(Said::Regions { .. }) => "regions",
+                    Aside::Relayed { .. } => "relayed",
+                    Aside::ToRelayed { .. } => "to_relayed",
+                };
+                let count = self.asides.entry(kind).or_default();
+                *count += 1;
+                if aside.may_drop() && self.shed.is_some_and(|shed| count.is_multiple_of(shed)) {
+                    return;
+                }
+                let (id, now) = (self.nodes[index].id.clone(), self.now);
+                let there = self.nodes.iter_mut().find(|node| node.id == id && node.number == shard).unwrap();
+                there.shard.handle(Input::Command(Command::Aside { from, aside }), now);
+            }
             other => self.nodes[index].wanted.push(other),
         }
+    }
+
+    fn is_root(&self, index: usize, room: &RoomId) -> bool {
+        room.key() % u64::from(self.nodes[index].shards) == u64::from(self.nodes[index].number)
     }
 
     fn carry(&mut self, to: &NodeId, said: FromLink) {
         if !self.linked {
             return;
         }
-        let now = self.now;
-        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == *to) {
-            node.shard.handle(Input::Command(Command::Link(said)), now);
+        let Some(shards) = self.nodes.iter().find(|node| node.id == *to).map(|node| usize::from(node.shards)) else {
+            return;
+        };
+        // As `relay::mesh` does it.
+        match said {
+            FromLink::Datagrams { node, datagrams } => {
+                for datagram in datagrams {
+                    let shard = datagram::shard(&datagram, shards).unwrap();
+                    let said = FromLink::Datagrams { node: node.clone(), datagrams: vec![datagram] };
+                    self.carry_to(to, shard, said);
+                }
+            }
+            FromLink::Message { node, message } => {
+                let key = route::room(&message).unwrap().key();
+                self.carry_to(to, (key % shards as u64) as usize, FromLink::Message { node, message });
+            }
+            _ => unreachable!("only these are carried"),
         }
+    }
+
+    fn carry_to(&mut self, to: &NodeId, shard: usize, said: FromLink) {
+        let now = self.now;
+        let there = self.nodes.iter_mut().find(|node| node.id == *to && usize::from(node.number) == shard).unwrap();
+        there.shard.handle(Input::Command(Command::Link(said)), now);
     }
 
     /// The control plane attaches a node to a room and tells all who host it.
     pub(crate) fn attach(&mut self, index: usize, room: RoomId) {
         let node = &self.nodes[index];
-        let address = NodeAddress {
-            node: node.id.clone(),
-            region: Region::parse(["eu", "us", "ap"][index]).unwrap(),
-            link_addr: format!("{}", node.address),
-        };
+        let address =
+            NodeAddress { node: node.id.clone(), region: node.region.clone(), link_addr: format!("{}", node.address) };
         let empty = RoomMap { room: room.clone(), epoch: 0, home: node.id.clone(), nodes: Vec::new() };
         let map = self.maps.entry(room).or_insert(empty);
         map.epoch += 1;
         map.nodes.push(address);
         map.home = map.nodes[0].node.clone();
         let map = map.clone();
-        for node in &mut self.nodes {
-            if map.nodes.iter().any(|a| a.node == node.id) {
+        for index in 0..self.nodes.len() {
+            let root = self.is_root(index, &map.room);
+            let node = &mut self.nodes[index];
+            if root && map.nodes.iter().any(|a| a.node == node.id) {
                 node.shard.handle(Input::Command(Command::RoomMap(Box::new(map.clone()))), self.now);
             }
         }
@@ -384,11 +463,11 @@ impl World {
 
     /// Every pair of nodes gets a link.
     pub(crate) fn link_all(&mut self) {
-        let known: Vec<(NodeId, Region)> = (0..self.nodes.len())
-            .map(|n| (self.nodes[n].id.clone(), Region::parse(["eu", "us", "ap"][n]).unwrap()))
-            .collect();
+        let known: BTreeMap<NodeId, Region> =
+            self.nodes.iter().map(|node| (node.id.clone(), node.region.clone())).collect();
         for index in 0..self.nodes.len() {
-            for (_, (node, region)) in known.iter().enumerate().filter(|(other, _)| *other != index) {
+            let here = self.nodes[index].id.clone();
+            for (node, region) in known.iter().filter(|(other, _)| **other != here) {
                 let up = FromLink::Up {
                     node: node.clone(),
                     region: region.clone(),

@@ -109,8 +109,12 @@ impl Downstream {
         };
         match peer.queue.packet(&header, Body { descriptor, payload }, link.datagram_bytes_max) {
             Ok(bytes) => {
-                stats.datagrams_out += 1;
-                stats.bytes_out += bytes as u64;
+                if peer.part.is_some() {
+                    stats.part_datagrams_out += 1;
+                } else {
+                    stats.datagrams_out += 1;
+                    stats.bytes_out += bytes as u64;
+                }
                 stats.repairs_sent += u64::from(way == Way::Repair);
             }
             Err(Refused::Full) => stats.lose(Loss::QueueFull, 1),

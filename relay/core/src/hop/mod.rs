@@ -10,16 +10,19 @@
 //! - **Repair**: gaps are asked for on the link they happened on and answered from the upstream's cache ([`crate::repair`]).
 //! - **Loops**: a track is refused when its hop list names this node, and never announced to a node its hop list names.
 //! - **Messages** of the room have one order, made by its home ([`crate::order`]).
+//! - **Parts**: a room that outgrew its shard is one hop per shard of the node, joined in memory ([`parts`]).
 //!
 //! The owner changes something, then drains [`Hop::poll`], then reads [`Hop::deadline`].
 
 mod downstream;
+mod parts;
 mod paths;
 mod peer;
 mod stats;
 mod upstream;
 
 pub use downstream::{SERVED_MAX, TOO_LATE};
+pub use parts::{Part, Said};
 pub use stats::{Loss, Stats};
 pub use upstream::TRACKS_MAX;
 
@@ -54,6 +57,8 @@ pub struct Config {
     pub shard: u8,
     /// The hop's place in its shard, below [`crate::route::SLOTS_MAX`]: datagrams find it by this number.
     pub slot: u16,
+    /// Which part of the room it is on its node.
+    pub part: Part,
     /// Whether tracks of other nodes are announced onwards.
     pub transit: Transit,
 }
@@ -83,6 +88,13 @@ pub enum Output {
         node: NodeId,
         /// The datagrams.
         datagrams: Vec<Bytes>,
+    },
+    /// Say this to the part of the room on another shard of this node. Datagrams may be dropped.
+    Part {
+        /// Which shard.
+        shard: u8,
+        /// What.
+        said: Said,
     },
     /// A link to this node is wanted. Repeated every [`CONNECT_AGAIN`] while there is none.
     Connect(NodeAddress),
@@ -118,7 +130,7 @@ pub struct Live {
     pub subscriptions: usize,
     /// Layers that other nodes get from here.
     pub served: usize,
-    /// Nodes that share the room with this one over a link that stands.
+    /// Nodes that share the room with this one over a link that stands, and other parts of it on this node.
     pub partners: usize,
     /// People in the room.
     pub people: usize,
@@ -139,6 +151,8 @@ pub struct Hop {
     zero: Instant,
     peers: Vec<Peer>,
     names: BTreeMap<NodeId, PeerIndex>,
+    /// Other parts of the room on this node, by shard.
+    parts: BTreeMap<u8, PeerIndex>,
     regions: BTreeMap<NodeId, Region>,
     locals: BTreeSet<TrackId>,
     /// Tracks as told to others, so that they can be taken back.
@@ -158,12 +172,17 @@ impl Hop {
     /// An empty room nobody else is known to host.
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
-        Self {
+        let order = match config.part {
+            Part::Root => Order::new(config.room.clone(), config.node.clone()),
+            Part::Branch { .. } => Order::branch(config.room.clone(), config.node.clone()),
+        };
+        let mut hop = Self {
             room: Room::new(now),
             room_key: config.room.key(),
             zero: now,
             peers: Vec::new(),
             names: BTreeMap::new(),
+            parts: BTreeMap::new(),
             regions: BTreeMap::from([(config.node.clone(), config.region.clone())]),
             locals: BTreeSet::new(),
             advertised: BTreeSet::new(),
@@ -171,19 +190,22 @@ impl Hop {
             upstream: Upstream::default(),
             downstream: Downstream::default(),
             roster: Roster::default(),
-            order: Order::new(config.room.clone(), config.node.clone()),
+            order,
             paths: Paths::default(),
             out: VecDeque::new(),
             stats: Stats::default(),
             config,
-        }
+        };
+        hop.grow_from_root(now);
+        hop
     }
 
     // ── The world said ──────────────────────────────────────────────────────────────────────────────────────────
 
     /// The control plane says who hosts the room. An older epoch than the known one is ignored.
     pub fn map(&mut self, map: &RoomMap, now: Instant) {
-        if map.epoch < self.order.epoch() {
+        // A branch hears from its root what it has to know.
+        if map.epoch < self.order.epoch() || self.is_branch() {
             return;
         }
         for peer in &mut self.peers {
@@ -206,6 +228,7 @@ impl Hop {
             }
         }
         self.order.map(map.epoch, &map.home, others, now);
+        self.tell_regions();
         self.connect(now);
     }
 
@@ -248,16 +271,25 @@ impl Hop {
     /// A message about this room came by a link.
     pub fn message(&mut self, from: &NodeId, message: Message, downlinks: &mut Downlinks, now: Instant) {
         let at = self.peer(from);
+        self.heard(at, message, downlinks, now);
+    }
+
+    fn heard(&mut self, at: PeerIndex, message: Message, downlinks: &mut Downlinks, now: Instant) {
         if let Message::RoomOpen { epoch, messages_seen, heard, .. } = message {
             return self.opened(at, epoch, messages_seen, heard, downlinks, now);
         }
-        if self.peers.get(at.0).is_none_or(|peer| !peer.opened_by_them) {
+        let Some(peer) = self.peers.get(at.0).filter(|peer| peer.opened_by_them) else {
             return self.stats.lose(Loss::NotOpen, 1);
-        }
+        };
+        let (from, part) = (peer.node.clone(), peer.part);
         match message {
             Message::RoomClose { .. } => self.part_from(at, downlinks, now),
             Message::Roster { snapshot, present, gone, .. } => {
-                let refused = self.roster.report(from, snapshot, present, &gone);
+                let refused = match part {
+                    None => self.roster.report(&from, snapshot, present, &gone),
+                    Some(_) if self.is_branch() => self.roster.report_root(snapshot, present, &gone),
+                    Some(shard) => self.roster.report_branch(shard, &from, snapshot, present, &gone),
+                };
                 self.stats.lose(Loss::NotTheirEdge, refused.not_their_edge);
                 self.stats.lose(Loss::TooMany, refused.too_many);
             }
@@ -271,8 +303,14 @@ impl Hop {
             Message::Clock { alias, timestamp, sampled_us, .. } => {
                 self.clock_told(at, alias, timestamp, sampled_us, now);
             }
-            Message::Post { message, .. } => self.order.post_from(from, message),
-            Message::Posted { after, chain, messages, .. } => self.order.posted(from, after, chain, messages, now),
+            Message::Post { message, .. } => match part {
+                Some(shard) => self.order.post_from_branch(shard, message),
+                None => self.order.post_from(&from, message),
+            },
+            Message::Posted { after, chain, messages, .. } => match part {
+                Some(_) if !self.is_branch() => self.order.posted_by_branch(after, chain, messages, now),
+                _ => self.order.posted(&from, after, chain, messages, now),
+            },
             Message::Hello { .. }
             | Message::RoomOpen { .. }
             | Message::Grant { .. }
@@ -284,10 +322,21 @@ impl Hop {
     /// A datagram for this hop came by a link.
     pub fn datagram(&mut self, from: &NodeId, datagram: &[u8], downlinks: &mut Downlinks, now: Instant) {
         let Some(at) = self.names.get(from).copied() else { return self.stats.lose(Loss::UnknownAlias, 1) };
+        if self.is_branch() {
+            return self.stats.lose(Loss::UnknownAlias, 1);
+        }
+        self.datagram_at(at, datagram, downlinks, now);
+    }
+
+    fn datagram_at(&mut self, at: PeerIndex, datagram: &[u8], downlinks: &mut Downlinks, now: Instant) {
         let parsed = Datagram::parse(datagram);
         if !matches!(parsed, Ok(Datagram::Nack(_))) {
-            self.stats.datagrams_in += 1;
-            self.stats.bytes_in += datagram.len() as u64;
+            if self.peers.get(at.0).is_some_and(|peer| peer.part.is_some()) {
+                self.stats.part_datagrams_in += 1;
+            } else {
+                self.stats.datagrams_in += 1;
+                self.stats.bytes_in += datagram.len() as u64;
+            }
         }
         match parsed {
             Ok(Datagram::Rtp { header, payload }) => self.packet(at, &header, payload, downlinks, now),
@@ -409,6 +458,7 @@ impl Hop {
             }
         }
         self.connect(now);
+        self.knock(now);
     }
 
     // ── What I want ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -476,9 +526,12 @@ impl Hop {
             let present: Vec<Participant> = news.present.into_values().collect();
             let gone: Vec<ParticipantId> = news.gone.into_iter().collect();
             for at in (0..self.peers.len()).map(PeerIndex) {
-                self.say_roster(at, false, &present, &gone);
+                if self.is_branch() || self.peers.get(at.0).is_some_and(|peer| peer.part.is_none()) {
+                    self.say_roster(at, false, &present, &gone);
+                }
             }
         }
+        self.tell_branches_people();
         if let Some(news) = self.roster.news_for_owner() {
             let (present, gone) = (news.present.into_values().collect(), news.gone.into_iter().collect());
             self.out.push_back(Output::Roster { present, gone });
@@ -489,6 +542,11 @@ impl Hop {
         while let Some(out) = self.order.poll() {
             match out {
                 order::Out::Deliver(message) => self.out.push_back(Output::Posted(message)),
+                order::Out::Branch { shard, message } => {
+                    if let Some(at) = self.parts.get(&shard).copied() {
+                        self.say(at, message);
+                    }
+                }
                 order::Out::Send { node, message } => {
                     if let Some(at) = self.names.get(&node).copied() {
                         self.say(at, message);
@@ -511,7 +569,10 @@ impl Hop {
     fn gather_datagrams(&mut self) {
         for peer in self.peers.iter_mut().filter(|peer| !peer.queue.is_empty()) {
             let datagrams = peer.queue.drain();
-            self.out.push_back(Output::Datagrams { node: peer.node.clone(), datagrams });
+            self.out.push_back(match peer.part {
+                None => Output::Datagrams { node: peer.node.clone(), datagrams },
+                Some(shard) => Output::Part { shard, said: Said::Datagrams(datagrams) },
+            });
         }
     }
 
@@ -528,7 +589,7 @@ impl Hop {
     }
 
     fn connect(&mut self, now: Instant) {
-        for peer in &mut self.peers {
+        for peer in self.peers.iter_mut().filter(|peer| peer.part.is_none()) {
             match (&peer.address, peer.connect_at) {
                 (Some(address), Some(at)) if at <= now => {
                     peer.connect_at = Some(now + CONNECT_AGAIN);
@@ -546,11 +607,15 @@ impl Hop {
             return;
         };
         peer.opened_by_us = true;
-        let heard = peer.opened_by_them;
+        let (heard, part) = (peer.opened_by_them, peer.part);
         let (epoch, messages_seen) = (self.order.epoch(), self.order.seen());
         let room = self.config.room.clone();
         self.say(at, Message::RoomOpen { room, epoch, messages_seen, heard });
-        let people: Vec<Participant> = self.roster.local().cloned().collect();
+        let people: Vec<Participant> = match part {
+            Some(shard) if !self.is_branch() => self.roster.for_branch(shard).cloned().collect(),
+            _ => self.roster.own().cloned().collect(),
+        };
+        self.tell_regions();
         self.say_roster(at, true, &people, &[]);
         let tracks: Vec<TrackId> = self.locals.iter().chain(self.upstream.remotes.keys()).copied().collect();
         for track in tracks {
@@ -569,7 +634,7 @@ impl Hop {
         now: Instant,
     ) {
         let Some(peer) = self.peers.get(at.0) else { return };
-        let node = peer.node.clone();
+        let (node, part) = (peer.node.clone(), peer.part);
         if heard && !peer.opened_by_us {
             // Meant for what this node was before it closed the room: it will answer when we open it.
             return self.stats.lose(Loss::NotOpen, 1);
@@ -580,26 +645,48 @@ impl Hop {
         }
         if let Some(peer) = self.peers.get_mut(at.0) {
             peer.opened_by_them = true;
+            if part.is_some() {
+                peer.connect_at = None;
+            }
         }
         self.open(at);
-        self.order.opened(&node, epoch, messages_seen, now);
+        match part {
+            Some(shard) if !self.is_branch() => self.order.branch_opened(shard, messages_seen),
+            _ => self.order.opened(&node, epoch, messages_seen, now),
+        }
     }
 
     /// A node no longer shares the room: everything that came from it and everything it got ends.
     fn part_from(&mut self, at: PeerIndex, downlinks: &mut Downlinks, now: Instant) {
         let Some(peer) = self.peers.get_mut(at.0) else { return };
-        let node = peer.node.clone();
+        let (node, part) = (peer.node.clone(), peer.part);
         (peer.opened_by_us, peer.opened_by_them) = (false, false);
         self.advertised.retain(|(_, to)| *to != at);
         self.unserve_peer(at, now);
         self.withdraw_all(at, downlinks, now);
-        self.roster.node_gone(&node);
-        self.order.closed(&node, now);
+        match part {
+            None => {
+                self.roster.node_gone(&node);
+                self.order.closed(&node, now);
+            }
+            Some(_) if self.is_branch() => {
+                self.roster.root_gone();
+                self.order.closed(&node, now);
+            }
+            Some(shard) => {
+                self.roster.branch_gone(shard);
+                self.order.branch_closed(shard);
+            }
+        }
     }
 
     fn say(&mut self, to: PeerIndex, message: Message) {
         if let Some(peer) = self.peers.get(to.0).filter(|peer| peer.link.is_some() && peer.opened_by_us) {
-            self.out.push_back(Output::Message { node: peer.node.clone(), message: Box::new(message) });
+            let message = Box::new(message);
+            self.out.push_back(match peer.part {
+                None => Output::Message { node: peer.node.clone(), message },
+                Some(shard) => Output::Part { shard, said: Said::Message(message) },
+            });
         }
     }
 
@@ -630,10 +717,14 @@ impl Hop {
         if self.locals.contains(&track) {
             return true;
         }
-        let Some(peer) = self.peers.get(to.0) else { return false };
-        self.config.transit == Transit::Always
-            && self.upstream.remotes.contains_key(&track)
-            && self.hops_of(track).is_some_and(|hops| !hops.contains(&peer.node))
+        let (Some(peer), Some(remote)) = (self.peers.get(to.0), self.upstream.remotes.get(&track)) else {
+            return false;
+        };
+        if self.part_at(remote.chosen()).is_some() || peer.part.is_some() {
+            // From or to another part of this node: never back to where it came from.
+            return remote.chosen() != to && !self.is_branch();
+        }
+        self.config.transit == Transit::Always && self.hops_of(track).is_some_and(|hops| !hops.contains(&peer.node))
     }
 
     fn announce_everywhere(&mut self, track: TrackId) {
@@ -651,7 +742,11 @@ impl Hop {
         let Some(info) = self.room.info(track).cloned() else { return };
         if self.announces(track, to) {
             self.advertised.insert((track, to));
-            let (hops, latency_ms) = (self.hops_of(track).unwrap_or_default(), self.latency_of(track));
+            let (mut hops, latency_ms) = (self.hops_of(track).unwrap_or_default(), self.latency_of(track));
+            if self.part_at(to).is_some() {
+                // It has not left this node.
+                hops.pop();
+            }
             self.say(to, Message::Announce { room, track: info, hops, latency_ms });
         } else if self.advertised.remove(&(track, to)) {
             self.say(to, Message::Unannounce { room, track: info.name });

@@ -12,6 +12,8 @@ pub(super) struct PeerIndex(pub(super) usize);
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeId,
+    /// It is this very node: its part of the room on that shard.
+    pub(super) part: Option<u8>,
     pub(super) region: Option<Region>,
     /// The link to it, while one stands.
     pub(super) link: Option<Link>,
@@ -46,6 +48,7 @@ impl Peer {
     pub(super) fn new(node: NodeId) -> Self {
         Self {
             node,
+            part: None,
             region: None,
             link: None,
             address: None,

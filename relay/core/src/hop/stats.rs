@@ -84,6 +84,10 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes of media datagrams to links.
     pub bytes_out: u64,
+    /// Media datagrams from other parts of the room on this node.
+    pub part_datagrams_in: u64,
+    /// Media datagrams to other parts of the room on this node.
+    pub part_datagrams_out: u64,
     /// Packets asked for again upstream, each ask counted.
     pub asked: u64,
     /// Missing packets that came after all.
@@ -102,6 +106,8 @@ impl Default for Stats {
             datagrams_out: 0,
             bytes_in: 0,
             bytes_out: 0,
+            part_datagrams_in: 0,
+            part_datagrams_out: 0,
             asked: 0,
             repaired: 0,
             repairs_sent: 0,
@@ -136,6 +142,8 @@ impl Stats {
         self.datagrams_out += other.datagrams_out;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
+        self.part_datagrams_in += other.part_datagrams_in;
+        self.part_datagrams_out += other.part_datagrams_out;
         self.asked += other.asked;
         self.repaired += other.repaired;
         self.repairs_sent += other.repairs_sent;

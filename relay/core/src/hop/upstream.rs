@@ -44,6 +44,13 @@ struct Offer {
     latency_ms: f32,
 }
 
+impl Remote {
+    /// Whom it is taken from.
+    pub(super) fn chosen(&self) -> PeerIndex {
+        self.chosen
+    }
+}
+
 /// One layer that comes from another node.
 #[derive(Debug)]
 struct Subscription {
@@ -188,9 +195,11 @@ impl Hop {
     ) {
         let Some(peer) = self.peers.get(from.0) else { return };
         let repeated = hops.iter().enumerate().any(|(at, hop)| hops.iter().skip(at + 1).any(|other| other == hop));
+        // Another part of this node says which nodes a track passed before this one: none, when it was published here.
+        let ends_there = peer.part.is_some() || hops.last() == Some(&peer.node);
         let refused = if hops.contains(&self.config.node) {
             Some(Loss::WouldLoop)
-        } else if hops.len() > HOPS_MAX || hops.last() != Some(&peer.node) || repeated || !latency_ms.is_finite() {
+        } else if hops.len() > HOPS_MAX || !ends_there || repeated || !latency_ms.is_finite() {
             Some(Loss::BadHops)
         } else {
             None
@@ -444,7 +453,7 @@ impl Hop {
         let one_way = self.peers.get(from.0).map_or(Duration::ZERO, |peer| peer.one_way());
         let number = route::subscription(header.alias);
         let ours = self.alias(number) == header.alias;
-        let Upstream { subscriptions, remotes, .. } = &mut self.upstream;
+        let Upstream { subscriptions, remotes, repair_at, .. } = &mut self.upstream;
         let known = subscriptions.get_mut(usize::from(number)).and_then(Option::as_mut);
         let known = known.filter(|known| ours && known.peer == from);
         let Some((known, info)) =
@@ -466,8 +475,7 @@ impl Hop {
             known.age_ms = Some(known.age_ms.map_or(measured, |average| average + (measured - average) * AGE_WEIGHT));
         }
         if known.gaps.missing() > missing_before {
-            let at = known.gaps.deadline();
-            self.upstream.look_at(at);
+            *repair_at = [*repair_at, known.gaps.deadline()].into_iter().flatten().min();
         }
         match arrival {
             Arrival::New { outage: 0 } => {}
@@ -563,7 +571,8 @@ impl Hop {
         let mut paths: BTreeMap<_, Path> = BTreeMap::new();
         for (track, remote) in &self.upstream.remotes {
             let Some(hops) = self.hops_of(*track) else { continue };
-            let latency_ms = self.latency_of(*track);
+            // From one part of this node to another is no way that anybody could feel.
+            let latency_ms = if hops.len() > 1 { self.latency_of(*track) } else { 0.0 };
             let hops = hops.into_iter().map(|node| self.hop_named(node)).collect();
             let path = Path { participant: remote.name.participant.clone(), hops, latency_ms };
             match paths.get_mut(&remote.name.participant) {

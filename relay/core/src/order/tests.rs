@@ -52,6 +52,7 @@ impl Mesh {
                             self.under_way.push_back((name.clone(), to, message));
                         }
                     }
+                    Out::Branch { .. } => unreachable!("no node here is split"),
                     Out::Deliver(message) => {
                         self.shown.get_mut(&name).unwrap().push((message.number, message.id));
                     }

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a play picks a moment to begin at")]
 
 mod faults;
+mod parts;
 mod plays;
 mod world;

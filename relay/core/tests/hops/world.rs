@@ -3,7 +3,7 @@
 use lyceum_media::downlink::{self, SlotCodec, SlotSpec};
 use lyceum_media::srtp::{Inbound, Keys, Profile};
 use lyceum_media::{Codec, DownlinkId, Downlinks, Flags, Packet, SeqNo, Ssrc, TrackId};
-use lyceum_relay_core::hop::{Config, Hop, Live, Loss, Output, Transit};
+use lyceum_relay_core::hop::{Config, Hop, Live, Loss, Output, Part, Said, Transit};
 use lyceum_relay_core::route::{self, To};
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::ext;
@@ -53,6 +53,9 @@ pub(crate) const FAIR: Weather = Weather {
 };
 
 pub(crate) struct Node {
+    /// Its node and shard: `eu.7` is the branch of `eu` on shard 7.
+    id: NodeId,
+    shard: u8,
     pub(crate) hop: Hop,
     pub(crate) downlinks: Downlinks,
     viewers: Vec<Viewer>,
@@ -83,6 +86,7 @@ pub(crate) struct Seen {
 }
 
 enum Travels {
+    Part(u8, Said),
     Message(Message),
     Datagram(bytes::Bytes),
 }
@@ -91,6 +95,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) weather: Weather,
+    /// Datagrams between parts of a node that find a full queue.
+    pub(crate) shed_percent: u64,
     links: BTreeSet<(NodeId, NodeId)>,
     under_way: BTreeMap<(Instant, u64), (NodeId, NodeId, Travels)>,
     /// When the last message on each link arrives: streams keep their order.
@@ -130,26 +136,17 @@ impl World {
                     region: region(name),
                     shard: at as u8,
                     slot: 40 + at as u16,
+                    part: Part::Root,
                     transit,
                 };
-                let fresh = Node {
-                    hop: Hop::new(config, now),
-                    downlinks: Downlinks::new(),
-                    viewers: Vec::new(),
-                    people: BTreeMap::new(),
-                    messages: Vec::new(),
-                    paths: BTreeMap::new(),
-                    key_frames_wanted: Vec::new(),
-                    connects: Vec::new(),
-                    said: BTreeMap::new(),
-                };
-                (node(name), fresh)
+                (node(name), Node::new(config, now))
             })
             .collect();
         Self {
             now,
             nodes,
             weather,
+            shed_percent: 0,
             links: BTreeSet::new(),
             under_way: BTreeMap::new(),
             stream_until: BTreeMap::new(),
@@ -172,6 +169,29 @@ impl World {
         world.map(names[0], names);
         world.run(Duration::from_millis(200));
         world
+    }
+
+    /// The node's room is split: one more part, on this shard.
+    pub(crate) fn branch(&mut self, of: &str, shard: u8) {
+        let (now, root) = (self.now, self.at(of).shard);
+        let config = Config {
+            room: room(),
+            node: node(of),
+            region: region(of),
+            shard,
+            slot: 40 + u16::from(shard),
+            part: Part::Branch { root },
+            transit: Transit::Never,
+        };
+        self.nodes.insert(node(&format!("{of}.{shard}")), Node::new(config, now));
+        self.settle();
+    }
+
+    /// The branch is gone, whole.
+    pub(crate) fn remove(&mut self, branch: &str) {
+        self.close(branch);
+        self.publishers.retain(|publisher| publisher.at != node(branch));
+        self.nodes.remove(&node(branch));
     }
 
     fn pick(&mut self, n: u64) -> u64 {
@@ -229,8 +249,8 @@ impl World {
             id: person(who),
             identity: who.into(),
             name: who.into(),
-            edge: node(at),
-            region: region(at),
+            edge: self.at(at).id.clone(),
+            region: region(self.at(at).id.clone().as_str()),
             publishes: Vec::new(),
             on_stage: true,
             moderates: false,
@@ -338,13 +358,14 @@ impl World {
     pub(crate) fn forget(&mut self, at: &str, names: &[&str], home: &str) {
         let now = self.now;
         let (rtt, max) = (self.weather.one_way * 2, self.weather.datagram_bytes_max);
-        let place = self.nodes.keys().position(|name| *name == node(at)).unwrap();
+        let shard = self.at(at).shard;
         let config = Config {
             room: room(),
             node: node(at),
             region: region(at),
-            shard: place as u8,
-            slot: 40 + place as u16,
+            shard,
+            slot: 40 + u16::from(shard),
+            part: Part::Root,
             transit: Transit::Never,
         };
         let here = self.at(at);
@@ -358,6 +379,17 @@ impl World {
             self.at(at).hop.link_up(&to, &region(to.as_str()), VERSION_MAX, rtt, max);
         }
         self.map(home, names);
+    }
+
+    /// The part hears that its root is gone.
+    pub(crate) fn part_closed(&mut self, at: &str) {
+        let now = self.now;
+        let of = self.at(at).id.clone();
+        let root = self.nodes[&of].shard;
+        let here = self.at(at);
+        let said = Said::Message(Box::new(Message::RoomClose { room: room() }));
+        here.hop.part_said(root, said, &mut here.downlinks, now);
+        self.settle();
     }
 
     pub(crate) fn close(&mut self, at: &str) {
@@ -396,8 +428,9 @@ impl World {
                 break;
             }
             let (from, to, travels) = entry.remove();
-            let there = self.nodes.get_mut(&to).unwrap();
+            let Some(there) = self.nodes.get_mut(&to) else { continue };
             match travels {
+                Travels::Part(shard, said) => there.hop.part_said(shard, said, &mut there.downlinks, now),
                 Travels::Message(message) => there.hop.message(&from, message, &mut there.downlinks, now),
                 Travels::Datagram(datagram) => {
                     there.hop.datagram(&from, &datagram, &mut there.downlinks, now);
@@ -450,7 +483,7 @@ impl World {
         let names: Vec<NodeId> = self.nodes.keys().cloned().collect();
         for name in names {
             let now = self.now;
-            let mut leaving = Vec::new();
+            let (mut leaving, mut asides) = (Vec::new(), Vec::new());
             let here = self.nodes.get_mut(&name).unwrap();
             here.hop.deliver(&mut here.downlinks, now);
             while let Some(output) = here.hop.poll() {
@@ -461,6 +494,12 @@ impl World {
                     }
                     Output::Datagrams { node, datagrams } => {
                         leaving.extend(datagrams.into_iter().map(|one| (node.clone(), Travels::Datagram(one))));
+                    }
+                    Output::Part { shard, said } => {
+                        if let Said::Message(message) = &said {
+                            *here.said.entry(kind(message)).or_default() += 1;
+                        }
+                        asides.push((here.id.clone(), here.shard, shard, said));
                     }
                     Output::Connect(address) => here.connects.push(address.node),
                     Output::Roster { present, gone } => {
@@ -487,7 +526,21 @@ impl World {
             for (to, travels) in leaving {
                 self.send(&name, to, travels);
             }
+            for (node, from, to, said) in asides {
+                self.send_aside(&node, from, to, said);
+            }
         }
+    }
+
+    /// From shard to shard there is no way, but a queue that may be full.
+    fn send_aside(&mut self, node: &NodeId, from: u8, to: u8, said: Said) {
+        let found = self.nodes.iter().find(|(_, there)| there.id == *node && there.shard == to);
+        let Some(name) = found.map(|(name, _)| name.clone()) else { return };
+        if matches!(said, Said::Datagrams(_)) && self.pick(100) < self.shed_percent {
+            self.lost += 1;
+            return;
+        }
+        self.put(self.now, node.clone(), name, Travels::Part(from, said));
     }
 
     fn send(&mut self, from: &NodeId, to: NodeId, travels: Travels) {
@@ -497,6 +550,7 @@ impl World {
         }
         let jitter = self.weather.jitter.as_micros() as u64;
         match travels {
+            Travels::Part(..) => unreachable!("it crosses no link"),
             Travels::Message(message) => {
                 // As on the wire.
                 let json = serde_json::to_vec(&message).unwrap();
@@ -525,10 +579,10 @@ impl World {
 
     /// The receiver's shard and hop can be told from the datagram alone.
     fn check_destination(&self, to: &NodeId, datagram: &[u8]) {
-        let at = self.nodes.keys().position(|name| name == to).unwrap();
+        let at = self.nodes[to].shard;
         match route::destination(datagram).unwrap() {
             To::Alias(alias) => {
-                assert_eq!((alias.shard(), route::slot(alias)), (at, 40 + at as u16));
+                assert_eq!((alias.shard(), route::slot(alias)), (usize::from(at), 40 + u16::from(at)));
             }
             To::Room(key) => assert_eq!(key, room().key()),
         }
@@ -594,6 +648,24 @@ fn kind(message: &Message) -> &'static str {
         Message::Post { .. } => "post",
         Message::Posted { .. } => "posted",
         Message::Unknown => "unknown",
+    }
+}
+
+impl Node {
+    fn new(config: Config, now: Instant) -> Self {
+        Self {
+            id: config.node.clone(),
+            shard: config.shard,
+            hop: Hop::new(config, now),
+            downlinks: Downlinks::new(),
+            viewers: Vec::new(),
+            people: BTreeMap::new(),
+            messages: Vec::new(),
+            paths: BTreeMap::new(),
+            key_frames_wanted: Vec::new(),
+            connects: Vec::new(),
+            said: BTreeMap::new(),
+        }
     }
 }
 
