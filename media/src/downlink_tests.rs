@@ -231,6 +231,51 @@ fn reports_tell_the_time_and_measure_the_way() {
 }
 
 #[test]
+fn copies_of_sound_go_to_who_takes_them_and_the_sound_alone_to_the_others() {
+    let now = Instant::now();
+    let mut downlinks = Downlinks::new();
+    let red = SlotCodec { codec: Codec::Red, pt: 63, rtx_pt: None, clock_hz: 48_000 };
+    let opus = SlotCodec { codec: Codec::Opus, pt: 109, rtx_pt: None, clock_hz: 48_000 };
+    // One copy of three bytes, by the publisher's name for Opus (111), then two new bytes.
+    let redundant = [0xef, 0x0f, 0x00, 0x03, 0x6f, 1, 2, 3, 8, 9];
+    for (codecs, pt, expected) in
+        [(vec![opus, red], 63, vec![0xed, 0x0f, 0x00, 0x03, 0x6d, 1, 2, 3, 8, 9]), (vec![opus], 109, vec![8, 9])]
+    {
+        let id = downlinks.insert(config(now), now);
+        connect(&mut downlinks, id);
+        downlinks.set_slots(id, vec![SlotSpec { codecs, ..spec("a", 10) }]);
+        assign(&mut downlinks, id, 0);
+        let mut first = None;
+        for (seq, payload) in [(1, &redundant[..]), (2, b"plain")] {
+            let mut packet = voice(seq, now, payload);
+            packet.flags.redundant = seq == 1;
+            let meaning = Meaning::of(Codec::Opus, &packet).unwrap();
+            downlinks.offer(id, SlotIndex(0), &packet, &meaning, Begin::Live { at: now }, now).unwrap();
+            let mut inbound = Inbound::new(&keys()).unwrap();
+            downlinks.flush(|transmit| {
+                let mut datagram = transmit.bytes.to_vec();
+                let opened = inbound.unprotect(&mut datagram).unwrap();
+                let said = lyceum_wire::rtp::Header::payload(&opened.header, &datagram[..opened.len]).unwrap();
+                if seq == 1 {
+                    assert_eq!((opened.header.payload_type, said), (pt, &expected[..]));
+                    first = Some(opened.header.sequence);
+                } else {
+                    assert_eq!((opened.header.payload_type, said), (109, &b"plain"[..]));
+                    assert_eq!(Some(opened.header.sequence), first.map(|first| first + 1), "one sequence");
+                }
+            });
+        }
+        assert!(first.is_some());
+        let mut broken = voice(3, now, &redundant[..6]);
+        broken.flags.redundant = true;
+        let meaning = Meaning::of(Codec::Opus, &broken).unwrap();
+        let offered = downlinks.offer(id, SlotIndex(0), &broken, &meaning, Begin::Live { at: now }, now);
+        assert_eq!(offered, Err(Drop::Malformed));
+        downlinks.remove(id);
+    }
+}
+
+#[test]
 fn control_of_the_uplink_shares_the_seal() {
     let now = Instant::now();
     let mut downlinks = Downlinks::new();

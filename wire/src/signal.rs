@@ -273,6 +273,10 @@ pub enum EdgeSays {
         source: Source,
         /// By rid, or one entry with an empty rid.
         watched: Vec<RidDemand>,
+        /// Of one encoding with several spatial layers (SVC): the highest that anybody watches. None: not of that kind, or
+        /// nobody watches.
+        #[serde(default)]
+        spatial: Option<u8>,
     },
     /// All client messages up to this number have arrived.
     Ack {

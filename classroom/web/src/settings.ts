@@ -1,6 +1,10 @@
+import type { VideoCodec, VideoOptions } from '@lyceum/client';
+
 /** What the browser remembers between visits. */
 export type Theme = 'system' | 'light' | 'dark';
 export type Quality = 'high' | 'saving';
+/** `auto`: what every browser decodes. */
+export type CodecChoice = 'auto' | VideoCodec;
 
 export interface Settings {
   name: string;
@@ -11,6 +15,7 @@ export interface Settings {
   cameraOn: boolean;
   microphoneOn: boolean;
   quality: Quality;
+  codec: CodecChoice;
   details: boolean;
 }
 
@@ -24,6 +29,7 @@ const INITIAL: Settings = {
   cameraOn: true,
   microphoneOn: true,
   quality: 'high',
+  codec: 'auto',
   details: false,
 };
 
@@ -32,6 +38,11 @@ const listeners = new Set<() => void>();
 
 export function settings(): Settings {
   return current;
+}
+
+/** How pictures are sent by what is chosen. */
+export function videoOptions(): VideoOptions {
+  return current.codec === 'auto' ? {} : { codec: current.codec };
 }
 
 export function changeSettings(change: Partial<Settings>): void {

@@ -41,6 +41,14 @@ export const texts = {
     level: 'Microphone level',
     quality: 'Camera picture',
     qualities: { high: 'High, up to 720p', saving: 'Saving, up to 360p' },
+    codec: 'Sent as',
+    codecs: {
+      auto: 'VP8, for everybody',
+      VP8: 'VP8',
+      VP9: 'VP9, fewer bits',
+      H264: 'H264, easy on the battery',
+      AV1: 'AV1, fewest bits, new browsers only',
+    },
     problem: (
       what: 'camera' | 'microphone' | 'camera and microphone' | 'screen',
       problem: DeviceProblem,
@@ -76,6 +84,7 @@ export const texts = {
     speaking: 'speaking',
     muted: 'microphone off',
     cameraOff: 'camera off',
+    cannotShow: (codec: string) => `your browser cannot show this picture (${codec})`,
     pin: (name: string) => `Keep ${name} large`,
     unpin: (name: string) => `Stop keeping ${name} large`,
     edge: (edge: string) => `edge ${edge}`,

@@ -338,7 +338,7 @@ impl Session {
                 self.emit(Event::Message(message));
             }
             EdgeSays::Paths { paths } => self.emit(Event::Paths(paths)),
-            EdgeSays::Demand { source, watched } => {
+            EdgeSays::Demand { source, watched, .. } => {
                 // One encoding is sent; it is watched when anything of it is.
                 let any = watched.iter().any(|rid| rid.watched);
                 self.engine.tracks().filter(|track| track.source() == source).for_each(|track| track.watch(any));

@@ -4,7 +4,7 @@ import { Emitter } from './emitter';
 import { LyceumError } from './errors';
 import type { Placement, Tile, TrackName } from './generated';
 import { signalUrl } from './control';
-import { Media, type MediaState } from './media';
+import { Media, type MediaConfiguration, type MediaState } from './media';
 import { csrcOf, type TrackKey } from './names';
 import type { Hears, Says } from './numbering';
 import { Signal, type SignalState, type Welcome } from './signal';
@@ -33,6 +33,9 @@ export interface ConnectionEvents {
   over: { error: LyceumError; rejoin: boolean };
 }
 
+/** How media goes its way. */
+export type ConnectionOptions = Omit<MediaConfiguration, 'iceServers'>;
+
 export class Connection extends Emitter<ConnectionEvents> {
   readonly placement: Placement;
   readonly signal: Signal;
@@ -43,12 +46,12 @@ export class Connection extends Emitter<ConnectionEvents> {
   #offerSeq = 0;
   #view: Tile[] | null = null;
 
-  constructor(placement: Placement, token: string, iceTransportPolicy: RTCIceTransportPolicy) {
+  constructor(placement: Placement, token: string, { iceTransportPolicy, ...sending }: ConnectionOptions) {
     super();
     this.placement = placement;
     this.signal = new Signal({ url: signalUrl(placement.edge.url), token });
     const iceServers = placement.ice_servers.map(server => ({ ...server }));
-    this.media = new Media({ iceServers, iceTransportPolicy }, this.#demand);
+    this.media = new Media({ iceServers, iceTransportPolicy, ...sending }, this.#demand);
     this.#wire();
   }
 
@@ -142,7 +145,7 @@ export class Connection extends Emitter<ConnectionEvents> {
         break;
       }
       case 'demand':
-        this.#demand.said(message.source, message.watched, Date.now());
+        this.#demand.said(message.source, message.watched, Date.now(), message.spatial);
         this.media.applyDemand();
         break;
       case 'refused':

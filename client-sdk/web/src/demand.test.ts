@@ -26,6 +26,23 @@ describe('demand', () => {
     expect(demand.deadline(9_000)).toBeNull();
   });
 
+  it('comes down to the layer watched after a grace, and goes up at once', () => {
+    const demand = new Demand();
+    const watched = [{ rid: '', watched: true }];
+    expect(demand.spatial('camera', 0)).toBeNull();
+    demand.said('camera', watched, 1_000, 0);
+    expect(demand.spatial('camera', 1_000)).toBeNull();
+    expect(demand.deadline(1_000)).toBe(1_000 + PAUSE_GRACE_MS);
+    expect(demand.spatial('camera', 1_000 + PAUSE_GRACE_MS)).toBe(0);
+    demand.said('camera', watched, 5_000, 2);
+    expect(demand.spatial('camera', 5_000)).toBe(2);
+    demand.said('camera', watched, 6_000, 1);
+    demand.said('camera', watched, 6_500, 2);
+    expect(demand.spatial('camera', 9_000)).toBe(2);
+    demand.said('camera', [{ rid: '', watched: false }], 9_000);
+    expect(demand.spatial('camera', 9_000)).toBeNull();
+  });
+
   it('does not begin the grace anew when it is said again', () => {
     const demand = new Demand();
     demand.said('screen', [{ rid: '', watched: false }], 0);

@@ -15,6 +15,7 @@ export {
   watchDevices,
 } from './devices';
 export { Emitter, type Off } from './emitter';
+export { canDecode, VIDEO_CODECS, type VideoCodec, type VideoOptions } from './encodings';
 export { type Failure, LyceumError } from './errors';
 export * from './generated';
 export { join, type JoinOptions } from './join';

@@ -6,7 +6,17 @@
  */
 import { type Demand } from './demand';
 import { Emitter } from './emitter';
-import { encodingsOf, kindOf, preferred } from './encodings';
+import {
+  encodingsOf,
+  isScalable,
+  kindOf,
+  offerDescriptor,
+  preferred,
+  reduced,
+  type ScalableEncoding,
+  type VideoCodec,
+  type VideoOptions,
+} from './encodings';
 import { splitServers } from './ice-servers';
 import type { PublishLine, SlotKind, SlotLine, Source } from './generated';
 
@@ -42,12 +52,19 @@ export interface MediaEvents {
 export interface MediaConfiguration {
   iceServers: RTCIceServer[];
   iceTransportPolicy: RTCIceTransportPolicy;
+  /** How the camera is sent; may be changed by the next `publish`. */
+  video: VideoOptions;
+  /** Voices carry copies of what came before (RED): loss is heard less, at twice the bits. */
+  redundantAudio: boolean;
 }
 
 interface Sending {
   transceiver: RTCRtpTransceiver;
   /** How many. */
   encodings: number;
+  codec: VideoCodec | undefined;
+  /** Layers of the one encoding when all are sent. */
+  mode: string | undefined;
   /** Published now, rather than kept for later. */
   live: boolean;
   muted: boolean;
@@ -78,12 +95,17 @@ export class Media extends Emitter<MediaEvents> {
   /** Changes of sender parameters, one after the other per source: they are read, changed and written. */
   readonly #parameters = new Map<Source, Promise<void>>();
 
+  video: VideoOptions;
+  readonly #redundantAudio: boolean;
+
   /** Servers for when the first ones do not do, see `splitServers`. */
   #keptBack: RTCIceServer[];
   #directTimer: Timer | undefined;
 
-  constructor({ iceServers, iceTransportPolicy }: MediaConfiguration, demand: Demand) {
+  constructor({ iceServers, iceTransportPolicy, video, redundantAudio }: MediaConfiguration, demand: Demand) {
     super();
+    this.video = video;
+    this.#redundantAudio = redundantAudio;
     this.#demand = demand;
     const { first, keptBack } = splitServers(iceServers, iceTransportPolicy);
     this.#keptBack = keptBack;
@@ -105,25 +127,28 @@ export class Media extends Emitter<MediaEvents> {
    * Call `negotiate` afterwards when it says so.
    */
   async publish(source: Source, track: MediaStreamTrack | null, muted: boolean): Promise<boolean> {
-    const encodings = encodingsOf(source, track?.getSettings().height);
+    const kind = kindOf(source);
+    const codec = kind === 'video' ? this.video.codec : undefined;
+    const encodings: ScalableEncoding[] = encodingsOf(source, track?.getSettings().height, this.video);
+    const mode = isScalable(codec) ? encodings[0]?.scalabilityMode : undefined;
     const before = this.#sending.get(source);
-    if (before && (!track || before.encodings === encodings.length)) {
+    const alike = before?.encodings === encodings.length && before.codec === codec;
+    if (before && (!track || alike)) {
       const revived = !before.live;
       before.live = true;
       before.muted = muted;
+      if (track) before.mode = mode;
       before.transceiver.direction = 'sendonly';
       await before.transceiver.sender.replaceTrack(track);
       await this.#applyParameters(source);
       return revived;
     }
-    // The number of encodings is the m-line's for ever: another one takes over.
+    // The number of encodings is the m-line's for ever, and a codec is best changed with it: another one takes over.
     if (before) await this.unpublish(source);
-    const transceiver = this.#pc.addTransceiver(track ?? kindOf(source), {
-      direction: 'sendonly',
-      sendEncodings: encodings,
-    });
-    prefer(transceiver, kindOf(source), 'sender');
-    this.#sending.set(source, { transceiver, encodings: encodings.length, live: true, muted });
+    const transceiver = this.#sendingTransceiver(track ?? kind, encodings);
+    prefer(transceiver, kind, 'sender', kind === 'audio' && this.#redundantAudio ? 'red' : codec);
+    if (kind === 'video' && codec !== undefined && codec !== 'VP8') offerDescriptor(transceiver);
+    this.#sending.set(source, { transceiver, encodings: encodings.length, codec, mode, live: true, muted });
     await this.#applyParameters(source);
     return true;
   }
@@ -163,6 +188,7 @@ export class Media extends Emitter<MediaEvents> {
       const media = kind === 'audio' ? 'audio' : 'video';
       const transceiver = this.#pc.addTransceiver(media, { direction: 'recvonly' });
       prefer(transceiver, media, 'receiver');
+      if (media === 'video') offerDescriptor(transceiver);
       this.#receiving.push({ transceiver, kind, told: null });
     }
     return have < count;
@@ -235,6 +261,23 @@ export class Media extends Emitter<MediaEvents> {
     this.#become('closed');
   }
 
+  #sendingTransceiver(
+    track: MediaStreamTrack | 'audio' | 'video',
+    encodings: ScalableEncoding[],
+  ): RTCRtpTransceiver {
+    try {
+      return this.#pc.addTransceiver(track, { direction: 'sendonly', sendEncodings: encodings });
+    } catch {
+      // The browser knows none of its codecs to have these layers.
+      const plain = encodings.map(encoding => {
+        const rest = { ...encoding };
+        delete rest.scalabilityMode;
+        return rest;
+      });
+      return this.#pc.addTransceiver(track, { direction: 'sendonly', sendEncodings: plain });
+    }
+  }
+
   #offer(): Offer {
     const publish: PublishLine[] = [];
     for (const [source, { transceiver, live, muted }] of this.#sending) {
@@ -293,6 +336,18 @@ export class Media extends Emitter<MediaEvents> {
     return next;
   }
 
+  /** Leaves out the spatial layers within an encoding that nobody watches. Says whether that changes anything. */
+  #reduce(source: Source, { mode }: Sending, encoding: ScalableEncoding, now: number): boolean {
+    const spatial = this.#demand.spatial(source, now);
+    if (mode === undefined || encoding.scalabilityMode === undefined) return false;
+    const { scalabilityMode, scaleDownBy } = spatial === null ? reduced(mode, 7) : reduced(mode, spatial);
+    if (encoding.scalabilityMode === scalabilityMode && encoding.scaleResolutionDownBy === scaleDownBy)
+      return false;
+    encoding.scalabilityMode = scalabilityMode;
+    encoding.scaleResolutionDownBy = scaleDownBy;
+    return true;
+  }
+
   async #writeParameters(source: Source): Promise<void> {
     const sending = this.#sending.get(source);
     if (!sending || this.#pc.signalingState === 'closed') return;
@@ -304,6 +359,7 @@ export class Media extends Emitter<MediaEvents> {
       const active = !sending.muted && this.#demand.active(source, encoding.rid ?? '', now);
       changed ||= (encoding.active ?? true) !== active;
       encoding.active = active;
+      changed = this.#reduce(source, sending, encoding, now) || changed;
     }
     if (!changed) return;
     try {
@@ -311,16 +367,21 @@ export class Media extends Emitter<MediaEvents> {
     } catch {
       // A negotiation finished between reading and writing: read again. Anything else repeats itself and ends here.
       const again = sender.getParameters();
-      again.encodings.forEach((encoding, i) => (encoding.active = parameters.encodings[i]?.active ?? true));
+      again.encodings.forEach((encoding, i) => Object.assign(encoding, parameters.encodings[i]));
       await sender.setParameters(again).catch(() => undefined);
     }
   }
 }
 
-function prefer(transceiver: RTCRtpTransceiver, kind: 'audio' | 'video', side: 'sender' | 'receiver'): void {
+function prefer(
+  transceiver: RTCRtpTransceiver,
+  kind: 'audio' | 'video',
+  side: 'sender' | 'receiver',
+  first?: VideoCodec | 'red',
+): void {
   const capabilities =
     side === 'sender' ? RTCRtpSender.getCapabilities(kind) : RTCRtpReceiver.getCapabilities(kind);
-  const codecs = preferred(capabilities?.codecs ?? []);
+  const codecs = preferred(capabilities?.codecs ?? [], first);
   // Older browsers have no say in it and offer everything, which is longer and works as well.
   if (codecs.length && 'setCodecPreferences' in transceiver) transceiver.setCodecPreferences(codecs);
 }

@@ -3,6 +3,7 @@ import { pauseMs } from './backoff';
 import { Connection, type ConnectionEvents } from './connection';
 import { ControlPlane } from './control';
 import { Emitter } from './emitter';
+import { canDecode, kindOf, type VideoOptions } from './encodings';
 import { asLyceumError, LyceumError } from './errors';
 import {
   BODY_BYTES_MAX,
@@ -99,6 +100,10 @@ export interface RoomOptions {
   token?: string;
   /** `relay`: only through TURN. */
   iceTransportPolicy?: RTCIceTransportPolicy;
+  /** How pictures are sent; VP8 in several encodings when absent. */
+  video?: VideoOptions;
+  /** Voices carry copies of what came before (RED): loss is heard less, at twice the bits. */
+  redundantAudio?: boolean;
   /** Tracks to begin with. */
   publish?: Partial<Record<Source, Published>>;
   /** Round-trip times to the regions, see `measureRegions`. */
@@ -122,6 +127,7 @@ export class Room extends Emitter<RoomEvents> {
   #me: Me | null = null;
   #freshRoster = true;
   #published: ReadonlyMap<Source, Published>;
+  #video: VideoOptions;
   #speakers: readonly ParticipantId[] = [];
   #paths: ReadonlyMap<ParticipantId, Path> = new Map();
   #rejoining = false;
@@ -133,6 +139,7 @@ export class Room extends Emitter<RoomEvents> {
     super();
     this.#options = options;
     this.#control = new ControlPlane(options.url);
+    this.#video = options.video ?? {};
     this.#published = new Map(Object.entries(options.publish ?? {}) as [Source, Published][]);
     this.#view = new ViewTracker(tiles => this.#connection?.show(tiles));
     window.addEventListener('online', this.#online);
@@ -221,6 +228,26 @@ export class Room extends Emitter<RoomEvents> {
     await this.#sayMuted(source, muted);
   }
 
+  /** Sends pictures in another way from now on: what is published is published again. */
+  async setVideo(video: VideoOptions): Promise<void> {
+    this.#video = video;
+    const connection = this.#connection;
+    if (!connection) return;
+    connection.media.video = video;
+    for (const source of ['camera', 'screen'] as const) {
+      const published = this.#published.get(source);
+      if (published) await connection.media.publish(source, published.track, published.muted);
+    }
+    await connection.media.negotiate();
+  }
+
+  /** Whether this browser can show a track at all: a codec it lacks is never sent to it. True for a track nobody publishes. */
+  canShow(name: TrackName): boolean {
+    const person = this.#roster.find(name.participant);
+    const publication = person?.publishes.find(({ source }) => source === name.source);
+    return !publication || kindOf(name.source) === 'audio' || canDecode(publication.codec);
+  }
+
   /** The track received, while a slot carries it. */
   trackOf(name: TrackName): MediaStreamTrack | undefined {
     return this.#connection?.trackOf(name);
@@ -298,7 +325,11 @@ export class Room extends Emitter<RoomEvents> {
     const token = await this.#freshToken();
     const placement = await this.#control.join(room, token, { region: region ?? null, rtt_ms: rttMs, avoid });
     if (this.#ended()) return;
-    const connection = new Connection(placement, token, iceTransportPolicy ?? 'all');
+    const connection = new Connection(placement, token, {
+      iceTransportPolicy: iceTransportPolicy ?? 'all',
+      video: this.#video,
+      redundantAudio: this.#options.redundantAudio ?? false,
+    });
     try {
       await this.#welcomed(connection);
     } catch (error) {

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { pauseMs } from './backoff';
 import { failureOf, signalUrl } from './control';
 import { Emitter } from './emitter';
-import { encodingsOf, preferred } from './encodings';
+import { encodingsOf, preferred, reduced } from './encodings';
 import { splitServers } from './ice-servers';
 import { StatsReader } from './stats';
 
@@ -96,6 +96,30 @@ describe('encodings', () => {
     expect(encodings.at(-1)?.scaleResolutionDownBy).toBe(1);
   });
 
+  it('of VP9 and AV1 are one, with layers inside', () => {
+    expect(encodingsOf('camera', 720, { codec: 'VP9' })).toEqual([
+      { scaleResolutionDownBy: 1, maxBitrate: 1_645_000, scalabilityMode: 'L3T3_KEY' },
+    ]);
+    expect(encodingsOf('camera', 180, { codec: 'AV1' })[0]).toHaveProperty('scalabilityMode', 'L1T3');
+    expect(encodingsOf('camera', 180, { codec: 'AV1', scalabilityMode: 'L2T2' })[0]).toHaveProperty(
+      'scalabilityMode',
+      'L2T2',
+    );
+    expect(encodingsOf('camera', 720, { codec: 'H264' }).map(each => each.rid)).toEqual(['q', 'h', 'f']);
+  });
+
+  it.each([
+    ['L3T3_KEY', 2, 'L3T3_KEY', 1],
+    ['L3T3_KEY', 1, 'L2T3_KEY', 2],
+    ['L3T3_KEY', 0, 'L1T3', 4],
+    ['L3T2h', 1, 'L2T2h', 1.5],
+    ['S3T3', 1, 'S2T3', 2],
+    ['L1T3', 0, 'L1T3', 1],
+    ['nonsense', 0, 'nonsense', 1],
+  ])('%s up to spatial layer %i is %s, smaller by %d', (mode, spatial, scalabilityMode, scaleDownBy) => {
+    expect(reduced(mode, spatial)).toEqual({ scalabilityMode, scaleDownBy });
+  });
+
   it('of all else are one', () => {
     for (const source of ['microphone', 'screen', 'screen_audio'] as const)
       expect(encodingsOf(source)).toHaveLength(1);
@@ -106,12 +130,25 @@ describe('codecs', () => {
   it.each([
     {
       offered: ['video/rtx', 'video/H264', 'video/AV1', 'video/VP8', 'video/red'],
-      kept: ['video/VP8', 'video/rtx'],
+      kept: ['video/VP8', 'video/H264', 'video/AV1', 'video/rtx'],
     },
-    { offered: ['audio/PCMU', 'audio/opus', 'audio/telephone-event'], kept: ['audio/opus'] },
+    {
+      offered: ['audio/PCMU', 'audio/red', 'audio/opus', 'audio/telephone-event'],
+      kept: ['audio/opus', 'audio/red'],
+    },
     { offered: ['video/H265'], kept: [] },
   ])('of $offered: $kept', ({ offered, kept }) => {
     expect(preferred(offered.map(mimeType => ({ mimeType }))).map(codec => codec.mimeType)).toEqual(kept);
+  });
+
+  it('begin with the one that shall be sent', () => {
+    const first = (offered: string[], codec: 'AV1' | 'red') =>
+      preferred(
+        offered.map(mimeType => ({ mimeType })),
+        codec,
+      )[0]?.mimeType;
+    expect(first(['video/VP8', 'video/AV1'], 'AV1')).toBe('video/AV1');
+    expect(first(['audio/opus', 'audio/red'], 'red')).toBe('audio/red');
   });
 });
 

@@ -432,8 +432,9 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
         track.info.layers.extend(track.layers.iter().map(|layer| layer.observe.info(now)));
         let layers = &track.info.layers;
         let ideal = choose(sink.tile, layers, |_| true);
-        // Nothing shown yet: better at once what flows than later what fits.
-        let good = if slot.select.current().is_none() && flowing != 0 { flowing } else { usable };
+        // Nothing shown yet: better at once what flows than later what fits. Layers that share a sequence come with one key frame.
+        let at_once = slot.select.current().is_none() && flowing != 0 && !track.shared;
+        let good = if at_once { flowing } else { usable };
         (ideal, choose(sink.tile, layers, |layer| good & 1 << layer != 0))
     };
     if slot.select.target() != target {

@@ -187,7 +187,10 @@ impl LayerState {
         if payload.is_empty() {
             return Ok(packet);
         }
-        packet.flags.redundant = codec == Codec::Red;
+        if codec == Codec::Red {
+            red::Redundant::parse(payload).map_err(|_| Drop::Malformed)?;
+            packet.flags.redundant = true;
+        }
         if !codec.is_video() {
             return Ok(packet);
         }

@@ -17,7 +17,7 @@ use crate::packet::{AudioLevel, Codec, Flags, PAYLOAD_BYTES_MAX, Packet, Ssrc, T
 use crate::srtp::{Inbound, Keys, SrtpError};
 use layer::{Content, Layers};
 use lyceum_wire::link::Layer;
-use lyceum_wire::{av1, ext, h264, rtp, vp8, vp9};
+use lyceum_wire::{av1, ext, h264, red, rtp, vp8, vp9};
 use source::{Role, Sources};
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ import { useSettings } from '../hooks';
 import type { LocalMedia } from '../local-media';
 import { DeviceChoice, Select } from '../parts/device-choice';
 import { Icon } from '../parts/icons';
-import { changeSettings, type Quality, type Theme } from '../settings';
+import { changeSettings, type CodecChoice, type Quality, type Theme, videoOptions } from '../settings';
 import { texts } from '../texts';
 
 /** The browser's own modal dialog: it keeps the focus and gives it back. */
@@ -68,7 +68,7 @@ export function SettingsDialog({
   media: LocalMedia;
   onClose: () => void;
 }) {
-  const { theme, quality, details } = useSettings();
+  const { theme, quality, codec, details } = useSettings();
   return (
     <Dialog heading={texts.controls.settings} onClose={onClose}>
       <DeviceChoice media={media} onSpeaker={id => void room.setSpeaker(id)} />
@@ -81,6 +81,20 @@ export function SettingsDialog({
         }}
       >
         {Object.entries(texts.devices.qualities).map(([value, label]) => (
+          <option key={value} value={value}>
+            {label}
+          </option>
+        ))}
+      </Select>
+      <Select
+        label={texts.devices.codec}
+        value={codec}
+        onChange={value => {
+          changeSettings({ codec: value as CodecChoice });
+          void room.setVideo(videoOptions());
+        }}
+      >
+        {Object.entries(texts.devices.codecs).map(([value, label]) => (
           <option key={value} value={value}>
             {label}
           </option>

@@ -82,6 +82,7 @@ export function Stage({ room, media, screen }: Props) {
         own={isOwn}
         track={isOwn ? ownTrack : (room.trackOf({ participant: person.id, source }) ?? null)}
         hasPicture={isOwn ? ownTrack !== null : source === 'screen' || picture(person)}
+        lacks={isOwn ? null : lacking(room, person, source)}
         muted={isOwn ? !microphone.on || !microphone.track : isMuted(person)}
         speaking={source === 'camera' && room.speakers.includes(person.id)}
         large={isLarge}
@@ -150,6 +151,12 @@ function show(person: Participant, source: Shown['source']): Shown {
 
 function publishes(person: Participant, source: Source): boolean {
   return person.publishes.some(track => track.source === source);
+}
+
+/** The codec of a picture that this browser cannot show. */
+function lacking(room: Room, person: Participant, source: Source): string | null {
+  if (room.canShow({ participant: person.id, source })) return null;
+  return person.publishes.find(track => track.source === source)?.codec ?? null;
 }
 
 function picture(person: Participant): boolean {

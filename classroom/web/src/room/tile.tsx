@@ -20,6 +20,8 @@ interface Props {
   own: boolean;
   muted: boolean;
   hasPicture: boolean;
+  /** The browser lacks this codec: there is a picture, but it cannot be shown. */
+  lacks: string | null;
   speaking: boolean;
   large: boolean;
   path: Path | undefined;
@@ -32,15 +34,16 @@ const GRAPHEMES = new Intl.Segmenter();
 
 /** One picture with whose it is and the way it came. */
 export const Tile = memo(function Tile(props: Props) {
-  const { room, person, source, track, own, muted, hasPicture, speaking, large, path, stats, onPin } = props;
+  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, path, stats, onPin } =
+    props;
   const [element, setElement] = useState<HTMLElement | null>(null);
   const { room: words } = texts;
 
   // What is shown is asked for; a person without a picture needs none.
   useEffect(() => {
-    if (!element || own || !hasPicture) return;
+    if (!element || own || !hasPicture || lacks !== null) return;
     return room.show(element, { participant: person.id, source }, large);
-  }, [room, element, own, hasPicture, person.id, source, large]);
+  }, [room, element, own, hasPicture, lacks, person.id, source, large]);
 
   const arrived = useCallback(
     () => room.arrived({ participant: person.id, source }),
@@ -52,6 +55,7 @@ export const Tile = memo(function Tile(props: Props) {
     speaking && words.speaking,
     muted && source === 'camera' && words.muted,
     !hasPicture && words.cameraOff,
+    hasPicture && lacks !== null && words.cannotShow(lacks),
     !own && words.edge(person.edge),
     !own && way,
   ].filter(fact => typeof fact === 'string');
@@ -76,11 +80,12 @@ export const Tile = memo(function Tile(props: Props) {
         <span>{initialsOf(person.name)}</span>
       </div>
       <Picture
-        track={hasPicture ? track : null}
+        track={hasPicture && lacks === null ? track : null}
         mirrored={own && source === 'camera'}
         whole={source === 'screen'}
         {...(own ? {} : { arrived })}
       />
+      {hasPicture && lacks !== null && <p className="tile-lacks">{words.cannotShow(lacks)}</p>}
       <button
         type="button"
         className="pin quiet round"

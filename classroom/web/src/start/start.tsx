@@ -5,7 +5,7 @@ import type { LocalMedia } from '../local-media';
 import { CopyLink } from '../parts/copy-link';
 import { Icon, Logo } from '../parts/icons';
 import { ThemeToggle } from '../parts/theme-toggle';
-import { changeSettings, settings } from '../settings';
+import { changeSettings, settings, videoOptions } from '../settings';
 import { texts } from '../texts';
 import { Preview } from './preview';
 import { useRegions } from './use-regions';
@@ -59,6 +59,7 @@ export function Start({ media, invitation, left, onJoined }: Props) {
         room: roomName,
         name: name.trim(),
         publish: publishNow(media),
+        video: videoOptions(),
         ...(region === '' ? { rttMs: regions.rttMs } : { region }),
         ...(invitation.token === null ? {} : { token: invitation.token }),
         ...relayOnly(),

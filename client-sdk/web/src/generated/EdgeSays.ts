@@ -107,7 +107,12 @@ source: Source,
 /**
  * By rid, or one entry with an empty rid.
  */
-watched: Array<RidDemand>, } | { "type": "ack", 
+watched: Array<RidDemand>, 
+/**
+ * Of one encoding with several spatial layers (SVC): the highest that anybody watches. None: not of that kind, or
+ * nobody watches.
+ */
+spatial: number | null, } | { "type": "ack", 
 /**
  * Highest number seen.
  */

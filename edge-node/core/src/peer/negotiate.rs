@@ -32,10 +32,21 @@ const OPUS_FMTP: &str = "minptime=10;useinbandfec=1";
 const VIDEO_FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
 /// Feedback wanted on a sound's line.
 const AUDIO_FEEDBACK: [&str; 2] = ["nack", "transport-cc"];
+/// Where a client has no transport-cc: RFC 8888, else the receiver's own estimate.
+const FALLBACK_FEEDBACK: [&str; 2] = ["ack ccfb", "goog-remb"];
+/// constraint_set1_flag: baseline that is constrained baseline.
+const CONSTRAINED: u32 = 0x40;
 
 /// Header extensions the edge understands; all others are left out of answers.
-const EXTENSIONS: [Kind; 6] =
-    [Kind::Mid, Kind::Rid, Kind::RepairedRid, Kind::AbsSendTime, Kind::TransportSequence, Kind::AudioLevel];
+const EXTENSIONS: [Kind; 7] = [
+    Kind::Mid,
+    Kind::Rid,
+    Kind::RepairedRid,
+    Kind::AbsSendTime,
+    Kind::TransportSequence,
+    Kind::AudioLevel,
+    Kind::DependencyDescriptor,
+];
 
 /// Why an offer was refused: code and sentence of `refused`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -159,7 +170,8 @@ pub(crate) fn negotiate(
         }
         let intent = publish.iter().find(|p| p.mid == line.mid);
         let slot = slots.iter().find(|s| s.mid == line.mid);
-        let Some(format) = Format::of(line) else {
+        let formats = Format::all(line);
+        if formats.is_empty() {
             if intent.is_some() || slot.is_some() {
                 return bad(no_codec(line));
             }
@@ -170,16 +182,17 @@ pub(crate) fn negotiate(
             let idle = Accept { direction, codecs, extensions: Vec::new(), rids: Vec::new(), sending: None };
             accepted(plan.answer.accept(offer, index, idle))?;
             continue;
-        };
+        }
+        let taken = if slot.is_some() { &formats[..] } else { Format::published(&formats) };
         let mut accept = Accept {
             direction: direction(intent.is_some(), slot.is_some()),
-            codecs: format.accepted(),
+            codecs: taken.iter().flat_map(Format::accepted).collect(),
             extensions: accepted_extensions(line, &plan.extensions),
             rids: Vec::new(),
             sending: None,
         };
         if let Some(intent) = intent {
-            let publishing = publishing(line, intent, &format)?;
+            let publishing = publishing(line, intent, Format::published(&formats))?;
             accept.rids = publishing.encodings.iter().filter_map(|e| e.rid.clone()).collect();
             // In the offer's order, not from the smallest.
             accept.rids.sort_by_key(|rid| line.rids.iter().position(|r| r.id == *rid));
@@ -187,23 +200,19 @@ pub(crate) fn negotiate(
         }
         if let Some(slot) = slot {
             let sources = memory.slot(&line.mid, draw);
+            let repaired = formats.iter().any(|format| format.rtx_pt.is_some());
             accept.sending = Some(Sending {
                 msid: Msid { stream: format!("slot-{}", line.mid), track: format!("slot-{}", line.mid) },
                 cname: memory.cname.clone(),
                 ssrc: sources.media,
-                rtx_ssrc: format.rtx_pt.map(|_| sources.rtx),
+                rtx_ssrc: repaired.then_some(sources.rtx),
             });
             plan.slots.push(SlotSpec {
                 mid: line.mid.clone(),
                 kind: slot.kind,
-                codecs: vec![SlotCodec {
-                    codec: format.codec,
-                    pt: format.pt,
-                    rtx_pt: format.rtx_pt,
-                    clock_hz: format.clock_hz,
-                }],
+                codecs: formats.iter().map(Format::slot_codec).collect(),
                 ssrc: Ssrc(sources.media),
-                rtx_ssrc: format.rtx_pt.map(|_| Ssrc(sources.rtx)),
+                rtx_ssrc: repaired.then_some(Ssrc(sources.rtx)),
             });
         }
         accepted(plan.answer.accept(offer, index, accept))?;
@@ -295,34 +304,60 @@ fn direction(receives: bool, sends: bool) -> Direction {
     }
 }
 
-/// The one media format of a line that the edge speaks, with its repairs.
+/// A media format of a line that the edge speaks, with its repairs.
+#[derive(Debug, Clone)]
 struct Format {
     codec: Codec,
-    name: String,
+    name: &'static str,
     pt: u8,
+    /// Of pictures: repairs.
     rtx_pt: Option<u8>,
     clock_hz: u32,
     feedback: Vec<String>,
 }
 
+/// Codecs the edge forwards, by kind, in SDP's spelling.
+const SOUNDS: [&str; 2] = ["opus", "red"];
+const PICTURES: [&str; 4] = ["VP8", "VP9", "H264", "AV1"];
+
 impl Format {
-    fn of(line: &MediaLine) -> Option<Self> {
-        let (name, wanted): (_, &[&str]) = match line.kind {
-            LineKind::Audio => ("opus", &AUDIO_FEEDBACK),
-            LineKind::Video => ("VP8", &VIDEO_FEEDBACK),
-            LineKind::Data | LineKind::Other => return None,
+    /// The formats of a line that the edge speaks, most wanted by the client first; of H264 the one variant that all decode.
+    fn all(line: &MediaLine) -> Vec<Self> {
+        let (names, wanted): (&[&'static str], &[&str]) = match line.kind {
+            LineKind::Audio => (&SOUNDS, &AUDIO_FEEDBACK),
+            LineKind::Video => (&PICTURES, &VIDEO_FEEDBACK),
+            LineKind::Data | LineKind::Other => return Vec::new(),
         };
-        let media = line.codecs.iter().find(|codec| codec.is(name))?;
-        let rtx = line.codecs.iter().find(|codec| codec.rtx_for() == Some(media.pt));
-        let feedback = wanted.iter().filter(|what| media.has_feedback(what)).map(|what| (*what).to_owned());
-        Some(Self {
-            codec: Codec::of(name),
-            name: name.to_owned(),
-            pt: media.pt,
-            rtx_pt: rtx.map(|codec| codec.pt),
-            clock_hz: media.clock,
-            feedback: feedback.collect(),
-        })
+        let opus = line.codecs.iter().find(|codec| codec.is("opus")).map(|codec| codec.pt);
+        let mut formats: Vec<(u8, Self)> = Vec::new();
+        for media in &line.codecs {
+            let Some(name) = names.iter().copied().find(|name| media.is(name)) else { continue };
+            let codec = Codec::of(name);
+            let Some(rank) = variant(codec, &media.fmtp, opus) else { continue };
+            let rtx = line.codecs.iter().find(|codec| codec.rtx_for() == Some(media.pt));
+            let has = |what: &str| media.has_feedback(what);
+            let mut feedback: Vec<_> = wanted.iter().filter(|what| has(what)).map(|what| (*what).to_owned()).collect();
+            if !has("transport-cc") {
+                // Second and third best ways to hear how the way down does; nobody needs two.
+                feedback.extend(FALLBACK_FEEDBACK.iter().find(|what| has(what)).map(|what| (*what).to_owned()));
+            }
+            let rtx_pt = rtx.map(|codec| codec.pt).filter(|_| codec.is_video());
+            let format = Self { codec, name, pt: media.pt, rtx_pt, clock_hz: media.clock, feedback };
+            match formats.iter_mut().find(|(_, known)| known.codec == codec) {
+                Some(known) if rank < known.0 => *known = (rank, format),
+                Some(_) => {}
+                None => formats.push((rank, format)),
+            }
+        }
+        let formats: Vec<Self> = formats.into_iter().map(|(_, format)| format).collect();
+        // Copies of sound without the sound itself are of no use.
+        if formats.iter().all(|format| format.codec == Codec::Red) { Vec::new() } else { formats }
+    }
+
+    /// Those of a line that publishes: one for pictures, so that the track is what the answer says; sound may come with copies.
+    fn published(formats: &[Self]) -> &[Self] {
+        let pictures = formats.first().is_some_and(|format| format.codec.is_video());
+        if pictures { formats.get(..1).unwrap_or(formats) } else { formats }
     }
 
     fn has(&self, feedback: &str) -> bool {
@@ -335,20 +370,61 @@ impl Format {
         let rtx = self.rtx_pt.map(|pt| AcceptCodec { pt, feedback: Vec::new(), fmtp: None });
         std::iter::once(media).chain(rtx).collect()
     }
+
+    fn payload_type(&self) -> PayloadType {
+        PayloadType { pt: self.pt, rtx_pt: self.rtx_pt, codec: self.codec, clock_hz: self.clock_hz }
+    }
+
+    fn slot_codec(&self) -> SlotCodec {
+        SlotCodec { codec: self.codec, pt: self.pt, rtx_pt: self.rtx_pt, clock_hz: self.clock_hz }
+    }
+}
+
+/// Whether this variant of a codec can be forwarded to everybody who takes the codec, and how good it is (0 best).
+fn variant(codec: Codec, fmtp: &str, opus: Option<u8>) -> Option<u8> {
+    let value = |key: &str| {
+        let pairs = fmtp.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.trim())
+    };
+    match codec {
+        // RFC 9628 §7; AV1 RTP specification §7.2: without the parameter it is the main profile.
+        Codec::Vp9 => matches!(value("profile-id"), None | Some("0")).then_some(0),
+        Codec::Av1 => matches!(value("profile"), None | Some("0")).then_some(0),
+        Codec::H264 => {
+            if value("packetization-mode") != Some("1") {
+                return None;
+            }
+            // RFC 6184 §8.1: profile_idc and constraint flags; baseline without the parameter. Levels are the encoder's matter.
+            let profile = u32::from_str_radix(value("profile-level-id").unwrap_or("42000a"), 16).ok()? >> 8;
+            match profile {
+                0x4200..=0x42ff => Some(u8::from(profile & CONSTRAINED == 0)),
+                _ => None,
+            }
+        }
+        // RFC 2198 §5: all blocks are Opus.
+        Codec::Red => {
+            let opus = opus?;
+            let mut blocks = fmtp.split('/').map(|pt| pt.trim().parse::<u8>().ok());
+            blocks.all(|pt| pt == Some(opus)).then_some(0)
+        }
+        _ => Some(0),
+    }
 }
 
 fn no_codec(line: &MediaLine) -> String {
-    let wanted = if line.kind == LineKind::Audio { "opus" } else { "VP8" };
+    let wanted = if line.kind == LineKind::Audio { "opus" } else { "VP8, VP9, H264 (constrained baseline) or AV1" };
     let mut offered: Vec<&str> = line.codecs.iter().map(|codec| codec.name.as_str()).collect();
     offered.dedup();
     format!("m-line {} must offer {wanted}; it offers {}", line.mid, offered.join(", "))
 }
 
-fn publishing(line: &MediaLine, intent: &PublishLine, format: &Format) -> Result<Publishing, Refused> {
+fn publishing(line: &MediaLine, intent: &PublishLine, formats: &[Format]) -> Result<Publishing, Refused> {
     let encodings = encodings(line);
     if encodings.len() > ENCODINGS_MAX {
         return bad(format!("m-line {} has more than {ENCODINGS_MAX} simulcast layers", line.mid));
     }
+    // Copies travel beside the sound: the track is the sound's.
+    let Some(format) = formats.iter().find(|format| format.codec != Codec::Red) else { return bad(no_codec(line)) };
     let keyframe = match format.codec.kind() {
         id::Kind::Audio => KeyFrameAsk::Never,
         id::Kind::Video if format.has("nack pli") => KeyFrameAsk::Pli,
@@ -359,14 +435,9 @@ fn publishing(line: &MediaLine, intent: &PublishLine, format: &Format) -> Result
         source: intent.source,
         mid: line.mid.clone(),
         muted: intent.muted,
-        codec: format.name.clone(),
+        codec: format.name.to_owned(),
         clock_hz: format.clock_hz,
-        payload_types: vec![PayloadType {
-            pt: format.pt,
-            rtx_pt: format.rtx_pt,
-            codec: format.codec,
-            clock_hz: format.clock_hz,
-        }],
+        payload_types: formats.iter().map(Format::payload_type).collect(),
         encodings,
         nack: format.has("nack"),
         keyframe,
@@ -424,6 +495,10 @@ fn extensions_of(offer: &Offer) -> ext::Map {
     let mut map = ext::Map::new();
     let lines = || offer.lines.iter().filter(|line| !line.rejected);
     for kind in EXTENSIONS {
+        // Its structure needs the two-byte form (RFC 8285 §4.3).
+        if kind == Kind::DependencyDescriptor && !offer.extmap_allow_mixed {
+            continue;
+        }
         if let Some(extension) = lines().flat_map(|line| &line.extensions).find(|e| Kind::of_uri(&e.uri) == Some(kind))
         {
             map.set(extension.id, kind);
@@ -497,8 +572,19 @@ mod tests {
                 assert_eq!((&line.mid, line.kind), (&offered.mid, offered.kind));
                 let names: Vec<String> = line.codecs.iter().map(|c| c.name.to_lowercase()).collect();
                 match line.kind {
-                    LineKind::Audio => assert_eq!(names, ["opus"]),
-                    LineKind::Video => assert_eq!(names[0], "vp8"),
+                    LineKind::Audio => assert_eq!(names[0], "opus"),
+                    LineKind::Video if line.direction.sends() => {
+                        let all: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+                        let offered = |name: &str| offered.codecs.iter().any(|c| c.is(name));
+                        for name in PICTURES.into_iter().filter(|name| offered(name)) {
+                            assert!(all.contains(name.to_lowercase().as_str()), "a slot takes {name}: {names:?}");
+                        }
+                    }
+                    // A camera is of one codec: the one its browser wants most.
+                    LineKind::Video => {
+                        assert_eq!(names[0], "vp8");
+                        assert!(names.iter().all(|name| ["vp8", "rtx"].contains(&name.as_str())), "{names:?}");
+                    }
                     _ => assert!(!line.rejected, "data channels are taken"),
                 }
                 assert!(line.extensions.iter().all(|e| Kind::of_uri(&e.uri).is_some()));
@@ -539,10 +625,68 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_without_vp8_is_told_so() {
-        let refused = answered(OBS, &mut Memory::default()).unwrap_err();
+    fn obs_publishes_h264() {
+        let plan = answered(OBS, &mut Memory::default()).unwrap();
+        assert_eq!(plan.publishing.iter().map(|p| p.codec.as_str()).collect::<Vec<_>>(), ["opus", "H264"]);
+    }
+
+    #[test]
+    fn a_publisher_without_a_known_codec_is_told_so() {
+        let refused = answered(&OBS.replace("H264/", "H265/"), &mut Memory::default()).unwrap_err();
         assert_eq!(refused.code, Refusal::BadOffer);
-        assert!(refused.message.ends_with("must offer VP8; it offers H264"), "{}", refused.message);
+        assert!(refused.message.ends_with("or AV1; it offers H265"), "{}", refused.message);
+    }
+
+    #[test]
+    fn only_variants_that_all_decode_are_taken() {
+        let table = [
+            (Codec::Vp8, "", Some(0)),
+            (Codec::Vp9, "", Some(0)),
+            (Codec::Vp9, "profile-id=0", Some(0)),
+            (Codec::Vp9, "profile-id=2", None),
+            (Codec::Av1, "level-idx=5;profile=0;tier=0", Some(0)),
+            (Codec::Av1, "level-idx=5;profile=1;tier=0", None),
+            (Codec::H264, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", Some(0)),
+            (Codec::H264, "packetization-mode=1; profile-level-id=42C02A", Some(0)),
+            (Codec::H264, "packetization-mode=1;profile-level-id=42001f", Some(1)),
+            (Codec::H264, "packetization-mode=0;profile-level-id=42e01f", None),
+            (Codec::H264, "profile-level-id=42e01f", None),
+            (Codec::H264, "packetization-mode=1;profile-level-id=640c1f", None),
+            (Codec::H264, "packetization-mode=1;profile-level-id=nonsense", None),
+            (Codec::Red, "111/111", Some(0)),
+            (Codec::Red, "111/0", None),
+            (Codec::Red, "", None),
+        ];
+        for (codec, fmtp, rank) in table {
+            assert_eq!(variant(codec, fmtp, Some(111)), rank, "{codec:?} {fmtp}");
+        }
+        assert_eq!(variant(Codec::Red, "111/111", None), None, "copies of nothing");
+    }
+
+    #[test]
+    fn chromium_gets_layers_copies_and_every_codec_in_its_slots() {
+        let plan = answered(CHROMIUM, &mut Memory::default()).unwrap();
+        assert_eq!(plan.extensions.id(Kind::DependencyDescriptor), Some(12));
+        let codecs = |kind| {
+            let slot = plan.slots.iter().find(|slot| slot.kind == kind).unwrap();
+            slot.codecs.iter().map(|c| (c.codec, c.pt, c.rtx_pt)).collect::<Vec<_>>()
+        };
+        // 108 is constrained baseline, 102, which stands before it, baseline.
+        assert_eq!(
+            codecs(SlotKind::Video),
+            [
+                (Codec::Vp8, 96, Some(97)),
+                (Codec::Vp9, 98, Some(99)),
+                (Codec::H264, 108, Some(109)),
+                (Codec::Av1, 45, Some(46))
+            ]
+        );
+        assert_eq!(codecs(SlotKind::Audio), [(Codec::Opus, 111, None), (Codec::Red, 63, None)]);
+        let microphone = plan.publishing.iter().find(|p| p.source == Source::Microphone).unwrap();
+        assert_eq!(microphone.codec, "opus");
+        assert_eq!(microphone.payload_types.iter().map(|p| p.codec).collect::<Vec<_>>(), [Codec::Opus, Codec::Red]);
+        let old = answered(&CHROMIUM.replace("a=extmap-allow-mixed\r\n", ""), &mut Memory::default()).unwrap();
+        assert_eq!(old.extensions.id(Kind::DependencyDescriptor), None, "its structure could not be sent");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use lyceum_wire::link::{LayerInfo, TrackInfo};
 use lyceum_wire::signal::{self, EdgeSays, RidDemand};
 use std::time::{Duration, Instant};
 
+/// Spatial layers of one encoding at most: what a track's layers are counted by.
+const LAYERS_MAX: usize = 8;
+
 /// A layer nobody watches any more is said to be so after this long: scrolling past a tile must not stop and start it.
 pub const DEMAND_FALLS_AFTER: Duration = Duration::from_secs(3);
 
@@ -140,6 +143,9 @@ impl Shard {
     ) {
         let Some(media) = self.peers.get_mut(index).and_then(|peer| peer.media.as_mut()) else { return };
         let Some(published) = media.published.iter_mut().find(|p| p.track == track) else { return };
+        if published.encodings.len() == 1 && usize::from(spatial) < LAYERS_MAX {
+            published.grow(usize::from(spatial) + 1);
+        }
         if let Some(layer) = published.watched.get_mut(usize::from(spatial)) {
             *layer = watched;
             published.schedule(now);
@@ -176,6 +182,7 @@ impl Shard {
         let Peer { participant, media: Some(media), .. } = peer else { return };
         let Media { published, uplink, .. } = &mut **media;
         let Some(published) = published.iter_mut().find(|p| p.track == track) else { return };
+        published.grow(layers.len());
         published.layers = layers;
         let name = TrackName { participant: participant.id.clone(), source: published.plan.source };
         if published.reorder() {
@@ -221,7 +228,7 @@ impl Published {
             codec: self.plan.codec.clone(),
             clock_hz: self.plan.clock_hz,
             layers: self.layers.clone(),
-            shared: false,
+            shared: self.shared(),
             muted: self.plan.muted,
         }
     }
@@ -237,10 +244,24 @@ impl Published {
         }
     }
 
+    /// One encoding with several spatial layers.
+    fn shared(&self) -> bool {
+        self.encodings.len() == 1 && self.watched.len() > 1
+    }
+
+    /// Its one encoding turned out to have so many spatial layers. They are taken to be watched until the room says otherwise.
+    fn grow(&mut self, layers: usize) {
+        if self.encodings.len() == 1 && layers > self.watched.len() {
+            self.watched.resize(layers, true);
+            self.told.resize(layers, true);
+            self.layers.resize(layers, LayerInfo::default());
+        }
+    }
+
     /// Sorts the encodings by the widths measured, once, when all are known and the names had said otherwise.
     fn reorder(&mut self) -> bool {
         let known = self.layers.iter().all(|layer| layer.width > 0);
-        if self.reordered || !known || self.layers.is_sorted_by_key(|layer| layer.width) {
+        if self.reordered || !known || self.shared() || self.layers.is_sorted_by_key(|layer| layer.width) {
             return false;
         }
         self.reordered = true;
@@ -272,10 +293,15 @@ impl Published {
     fn tell(&mut self) -> EdgeSays {
         self.tell_at = None;
         self.told.clone_from(&self.watched);
+        if self.shared() {
+            let spatial = self.told.iter().rposition(|watched| *watched).map(|spatial| spatial as u8);
+            let watched = vec![RidDemand { rid: String::new(), watched: spatial.is_some() }];
+            return EdgeSays::Demand { source: self.plan.source, watched, spatial };
+        }
         let each = self.encodings.iter().zip(&self.told);
         let watched = each
             .map(|(encoding, watched)| RidDemand { rid: encoding.rid.clone().unwrap_or_default(), watched: *watched });
-        EdgeSays::Demand { source: self.plan.source, watched: watched.collect() }
+        EdgeSays::Demand { source: self.plan.source, watched: watched.collect(), spatial: None }
     }
 }
 
@@ -316,6 +342,35 @@ mod tests {
         assert_eq!(published.layers.iter().map(|l| l.width).collect::<Vec<_>>(), [320, 640, 1280]);
         widths(&mut published, &[640, 320, 1280]);
         assert!(!published.reorder(), "never twice");
+    }
+
+    #[test]
+    fn layers_within_one_encoding_are_told_by_the_highest_watched() {
+        let mut published = camera(&[]);
+        published.encodings = vec![Encoding::default()];
+        published.grow(1);
+        assert!(
+            !published
+                .info(TrackName {
+                    participant: lyceum_wire::id::ParticipantId::parse("a").unwrap(),
+                    source: Source::Camera
+                })
+                .shared
+        );
+        published.grow(3);
+        assert!(published.shared());
+        widths(&mut published, &[1280, 640, 320]);
+        assert!(!published.reorder(), "there is nothing to sort");
+        for (watched, any, spatial) in
+            [([true, true, false], true, Some(1)), ([false, false, true], true, Some(2)), ([false; 3], false, None)]
+        {
+            published.watched = watched.to_vec();
+            let EdgeSays::Demand { watched, spatial: told, .. } = published.tell() else { panic!("demand") };
+            assert_eq!((watched.len(), watched[0].watched, told), (1, any, spatial));
+        }
+        let mut simulcast = camera(&["q", "h"]);
+        simulcast.grow(3);
+        assert_eq!(simulcast.watched.len(), 2);
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn a_larger_tile_gets_a_larger_layer_and_the_publisher_hears_of_demand() {
     film(&mut world, 240);
     assert_eq!(width(&world), Some(320));
     let watched = |b: &EdgeSays| match b {
-        EdgeSays::Demand { source: Source::Camera, watched } => {
+        EdgeSays::Demand { source: Source::Camera, watched, .. } => {
             watched.iter().map(|w| (w.rid.as_str(), w.watched)).eq([("q", true), ("h", false), ("f", false)])
         }
         _ => false,
@@ -288,7 +288,8 @@ fn an_answer_takes_what_the_edge_speaks_and_says_why_otherwise() {
         world.clients[ana].offer()
     };
     let (sdp, publish, slots) = good(&mut world);
-    let without_vp8 = sdp.replace("VP8/90000", "AV1/90000");
+    let without_vp8 =
+        sdp.replace("VP8/90000", "H265/90000").replace("H264/90000", "H265/90000").replace("AV1/90000", "H265/90000");
     world.say(ana, ClientSays::Offer { sdp: without_vp8, publish: publish.clone(), slots: slots.clone() });
     let twice = vec![publish[0].clone(), publish[0].clone()];
     world.say(ana, ClientSays::Offer { sdp: sdp.clone(), publish: twice, slots: slots.clone() });
@@ -303,7 +304,10 @@ fn an_answer_takes_what_the_edge_speaks_and_says_why_otherwise() {
         EdgeSays::Refused { message, .. } => Some(message.clone()),
         _ => None,
     });
-    assert_eq!(sentence.as_deref(), Some("m-line 0 must offer VP8; it offers H264, AV1, rtx"));
+    assert_eq!(
+        sentence.as_deref(),
+        Some("m-line 0 must offer VP8, VP9, H264 (constrained baseline) or AV1; it offers H265, rtx")
+    );
     world.say(ana, ClientSays::Offer { sdp, publish, slots });
     let answer = world.clients[ana].heard.iter().find_map(|m| match &m.body {
         EdgeSays::Answer { sdp } => Some(sdp.clone()),

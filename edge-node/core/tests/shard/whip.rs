@@ -87,9 +87,15 @@ fn http_offers_are_refused_in_clear_words() {
     world.clients[0].lines = camera();
     let (sdp, ..) = world.clients[0].offer();
     let request = world.request();
-    world.command(0, Command::Whip { request, entry, sdp: sdp.replace("VP8/90000", "VP9/90000") });
+    world.command(0, Command::Whip { request, entry, sdp: sdp.replace("VP8/90000", "H265/90000") });
     let HttpOutcome::Refused { code, message } = world.http(0, request) else { panic!() };
-    assert_eq!((code, message.as_str()), (Refusal::BadOffer, "m-line 0 must offer VP8; it offers H264, VP9, rtx"));
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            Refusal::BadOffer,
+            "m-line 0 must offer VP8, VP9, H264 (constrained baseline) or AV1; it offers H264, H265, rtx"
+        )
+    );
     world.run(20_000);
     assert_eq!(world.nodes[0].shard.live(), Default::default(), "nobody came in");
 }

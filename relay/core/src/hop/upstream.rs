@@ -4,6 +4,7 @@ use super::peer::PeerIndex;
 use super::{Hop, Loss};
 use crate::repair::{Arrival, Gaps};
 use crate::route;
+use lyceum_media::frame::Frame;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{AudioLevel, Codec, Downlinks, Flags, Packet, SeqNo, TrackId, frame};
@@ -67,6 +68,9 @@ struct Subscription {
     /// Average age of packets on their first way, in milliseconds.
     age_ms: Option<f32>,
 }
+
+/// A descriptor that cannot be one.
+struct BadDescriptor;
 
 /// A packet of which not all parts have come.
 #[derive(Debug)]
@@ -148,6 +152,15 @@ impl Remote {
 }
 
 impl Subscription {
+    /// What a packet's frame is, as far as it says so.
+    fn frame(&mut self, info: &TrackInfo, body: Body<'_>) -> Result<Option<Frame>, BadDescriptor> {
+        if body.descriptor.is_empty() {
+            return Ok(frame::of_payload(Codec::of(&info.codec), body.payload));
+        }
+        let simulcast = !info.shared && info.layers.len() > 1;
+        frame::read(&mut self.templates, body.descriptor, simulcast).map(|reading| reading.frame).ok_or(BadDescriptor)
+    }
+
     /// A part came. The whole packet, when it was the last that lacked; else how many packets were given up for it.
     fn join(&mut self, sequence: u64, part: Part, payload: &[u8]) -> Result<Vec<u8>, u64> {
         let mut given_up = 0;
@@ -453,11 +466,10 @@ impl Hop {
         let one_way = self.peers.get(from.0).map_or(Duration::ZERO, |peer| peer.one_way());
         let number = route::subscription(header.alias);
         let ours = self.alias(number) == header.alias;
-        let Upstream { subscriptions, remotes, repair_at, .. } = &mut self.upstream;
+        let Upstream { subscriptions, remotes, .. } = &mut self.upstream;
         let known = subscriptions.get_mut(usize::from(number)).and_then(Option::as_mut);
         let known = known.filter(|known| ours && known.peer == from);
-        let Some((known, info)) =
-            known.and_then(|known| Some((&remotes.get(&known.track)?.info, known))).map(|(i, k)| (k, i))
+        let Some((known, info)) = known.and_then(|known| remotes.get(&known.track).map(|remote| (known, &remote.info)))
         else {
             return self.stats.lose(Loss::UnknownAlias, 1);
         };
@@ -474,9 +486,9 @@ impl Hop {
             let measured = age.as_secs_f32() * 1000.0;
             known.age_ms = Some(known.age_ms.map_or(measured, |average| average + (measured - average) * AGE_WEIGHT));
         }
-        if known.gaps.missing() > missing_before {
-            *repair_at = [*repair_at, known.gaps.deadline()].into_iter().flatten().min();
-        }
+        let look_at = if known.gaps.missing() > missing_before { known.gaps.deadline() } else { None };
+        let frame = known.frame(info, Body { descriptor, payload });
+        self.upstream.look_at(look_at);
         match arrival {
             Arrival::New { outage: 0 } => {}
             Arrival::New { outage } => {
@@ -487,15 +499,7 @@ impl Hop {
             Arrival::Duplicate => return self.stats.lose(Loss::Duplicate, 1),
             Arrival::TooOld => return self.stats.lose(Loss::TooOld, 1),
         }
-        let frame = if descriptor.is_empty() {
-            frame::of_payload(Codec::of(&info.codec), payload)
-        } else {
-            let simulcast = !info.shared && info.layers.len() > 1;
-            match frame::read(&mut known.templates, descriptor, simulcast) {
-                Some(reading) => reading.frame,
-                None => return self.stats.lose(Loss::Malformed, 1),
-            }
-        };
+        let Ok(frame) = frame else { return self.stats.lose(Loss::Malformed, 1) };
         let level = (header.audio_level != AUDIO_LEVEL_NONE)
             .then_some(AudioLevel { minus_dbov: header.audio_level & 0x7f, voice: header.audio_level & 0x80 != 0 });
         let packet = Packet {
