@@ -1,0 +1,206 @@
+//! Whether a queue grows: the slope of the transit times against an adaptive threshold (Carlucci et al., "Analysis and Design of
+//! the Google Congestion Control for WebRTC", 2016).
+//!
+//! The slope is that of a least-squares line through the last groups. The threshold follows it slowly, so that a flow that fills
+//! queues (TCP) does not push us aside, and jitter that belongs to the path is not taken for a queue.
+
+/// What the transit times say of the way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// A queue drains.
+    Under,
+    /// Nothing changes.
+    #[default]
+    Normal,
+    /// A queue grows: more is sent than the way carries.
+    Over,
+}
+
+/// Groups in the window: a fifth of a second of bursts every 10 ms.
+const SAMPLES: usize = 20;
+/// Fewer than this tell no slope …
+const SAMPLES_MIN: usize = 6;
+/// … and older ones are left out, in ms, while enough are left.
+const WINDOW_MS: f64 = 600.0;
+/// Transit times are smoothed with this time constant, in ms: about ten groups of a steady sender.
+const SMOOTH_MS: f64 = 40.0;
+/// Slope (ms per ms) to the scale of the threshold: the gain of the original for sixty groups and more.
+const GAIN: f64 = 4.0;
+/// Groups after which the slope counts in full.
+const GROUPS_FULL: u32 = 60;
+/// Threshold at the beginning and its bounds.
+const THRESHOLD: f64 = 12.5;
+const THRESHOLD_MIN: f64 = 6.0;
+const THRESHOLD_MAX: f64 = 600.0;
+/// How fast the threshold falls towards a smaller slope and rises towards a larger one, per ms.
+const FALL: f64 = 0.039;
+const RISE: f64 = 0.0087;
+/// A slope that is further above the threshold than this is an event, not a property of the path.
+const ADAPT_WITHIN: f64 = 15.0;
+/// The slope has to stay above the threshold this long, in ms, and for two groups.
+const OVER_MS: f64 = 10.0;
+/// Below this there is no queue worth the name, in ms: timers and radios make as much.
+const WAIT_MIN_MS: f64 = 8.0;
+
+/// The window and the threshold.
+#[derive(Debug)]
+pub(super) struct Trend {
+    samples: [Sample; SAMPLES],
+    len: usize,
+    groups: u32,
+    origin_us: i64,
+    last: Option<Sample>,
+    smooth_ms: f64,
+    threshold: f64,
+    over_ms: f64,
+    over_groups: u32,
+    slope_before: f64,
+    usage: Usage,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    sent_ms: f64,
+    transit_ms: f64,
+}
+
+impl Trend {
+    pub(super) fn new() -> Self {
+        Self {
+            samples: [Sample::default(); SAMPLES],
+            len: 0,
+            groups: 0,
+            origin_us: 0,
+            last: None,
+            smooth_ms: 0.0,
+            threshold: THRESHOLD,
+            over_ms: 0.0,
+            over_groups: 0,
+            slope_before: 0.0,
+            usage: Usage::Normal,
+        }
+    }
+
+    /// A group arrived.
+    pub(super) fn push(&mut self, sent_us: u64, transit_us: i64, wait_ms: f64) {
+        if self.last.is_none() {
+            self.origin_us = transit_us;
+        }
+        let sent_ms = sent_us as f64 / 1_000.0;
+        let transit_ms = (transit_us - self.origin_us) as f64 / 1_000.0;
+        let elapsed_ms = self.last.map_or(0.0, |last| (sent_ms - last.sent_ms).max(0.0));
+        self.smooth_ms = match self.last {
+            Some(_) => transit_ms + (self.smooth_ms - transit_ms) * (-elapsed_ms / SMOOTH_MS).exp(),
+            None => transit_ms,
+        };
+        self.last = Some(Sample { sent_ms, transit_ms });
+        self.groups = self.groups.saturating_add(1);
+        self.keep(Sample { sent_ms, transit_ms: self.smooth_ms });
+        if let Some(slope) = self.slope() {
+            self.detect(slope, elapsed_ms, wait_ms);
+        }
+    }
+
+    /// What the newest group says.
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// When the group left after which the transit times only rose: since then the bottleneck has been busy.
+    pub(super) fn busy_since_us(&self) -> Option<u64> {
+        let window = self.samples.get(..self.len)?;
+        let least = window.iter().rev().min_by(|a, b| a.transit_ms.total_cmp(&b.transit_ms))?;
+        Some((least.sent_ms * 1_000.0) as u64)
+    }
+
+    /// The peer's clock is another now, or nothing was heard for long.
+    pub(super) fn restart(&mut self) {
+        *self = Self { threshold: self.threshold, groups: self.groups, ..Self::new() };
+    }
+
+    fn keep(&mut self, sample: Sample) {
+        let old = self.samples[..self.len].iter().take_while(|s| sample.sent_ms - s.sent_ms > WINDOW_MS).count();
+        let full = usize::from(self.len == SAMPLES);
+        let out = old.min(self.len.saturating_sub(SAMPLES_MIN - 1)).max(full);
+        self.samples.copy_within(out..self.len, 0);
+        self.len -= out;
+        self.samples[self.len] = sample;
+        self.len += 1;
+    }
+
+    fn slope(&self) -> Option<f64> {
+        let window = self.samples.get(..self.len).filter(|window| window.len() >= SAMPLES_MIN)?;
+        let n = window.len() as f64;
+        let first = window.first()?.sent_ms;
+        let x_mean = window.iter().map(|s| s.sent_ms - first).sum::<f64>() / n;
+        let y_mean = window.iter().map(|s| s.transit_ms).sum::<f64>() / n;
+        let (mut above, mut below) = (0.0, 0.0);
+        for sample in window {
+            let x = sample.sent_ms - first - x_mean;
+            above += x * (sample.transit_ms - y_mean);
+            below += x * x;
+        }
+        (below > 0.0).then(|| above / below)
+    }
+
+    fn detect(&mut self, slope: f64, elapsed_ms: f64, wait_ms: f64) {
+        let scaled = slope * f64::from(self.groups.min(GROUPS_FULL)) * GAIN;
+        if scaled > self.threshold {
+            self.over_ms += elapsed_ms;
+            self.over_groups += 1;
+            // A slope that falls again is a queue that will drain by itself.
+            let lasting = self.over_ms > OVER_MS && self.over_groups > 1 && slope >= self.slope_before;
+            if lasting && wait_ms > WAIT_MIN_MS {
+                self.usage = Usage::Over;
+            }
+        } else {
+            (self.over_ms, self.over_groups) = (0.0, 0);
+            self.usage = if scaled < -self.threshold { Usage::Under } else { Usage::Normal };
+        }
+        self.slope_before = slope;
+        let size = scaled.abs();
+        if size < self.threshold + ADAPT_WITHIN {
+            let speed = if size < self.threshold { FALL } else { RISE };
+            let step = speed * (size - self.threshold) * elapsed_ms.min(100.0);
+            self.threshold = (self.threshold + step).clamp(THRESHOLD_MIN, THRESHOLD_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds groups every 20 ms with these waits, and says when (in groups) overuse was seen first.
+    fn first_over(waits: impl Iterator<Item = f64>) -> Option<usize> {
+        let mut trend = Trend::new();
+        waits.enumerate().find_map(|(n, wait_ms)| {
+            trend.push(n as u64 * 20_000, 50_000 + (wait_ms * 1_000.0) as i64, wait_ms);
+            (trend.usage() == Usage::Over).then_some(n)
+        })
+    }
+
+    #[test]
+    fn a_queue_that_grows_is_seen_within_ten_groups() {
+        // Twice the capacity: 20 ms of queue every 20 ms.
+        let waits = (0..200).map(|n| if n < 100 { 0.0 } else { f64::from(n - 100) * 20.0 });
+        let seen = first_over(waits).unwrap();
+        assert!((100..110).contains(&seen), "{seen}");
+    }
+
+    #[test]
+    fn jitter_around_a_mean_is_no_queue() {
+        let waits = (0..2_000).map(|n: i64| ((n * 7_919) % 13) as f64);
+        assert_eq!(first_over(waits), None);
+    }
+
+    #[test]
+    fn the_bottleneck_is_busy_since_the_queue_began_to_grow() {
+        let mut trend = Trend::new();
+        for n in 0..60_u64 {
+            let wait = n.saturating_sub(50) * 10_000;
+            trend.push(n * 20_000, wait as i64, wait as f64 / 1_000.0);
+        }
+        assert_eq!(trend.busy_since_us(), Some(50 * 20_000));
+    }
+}
