@@ -136,7 +136,7 @@ mod tests {
         clusters.begin(ID, 5, 5_000);
         let mut last = None;
         for (sent, at) in packets {
-            let acked = Acked { sent_us: sent * 1_000, bytes: 1_000, probe: Some(ID) };
+            let acked = Acked { sent_us: sent * 1_000, bytes: 1_000, probe: Some(ID), unspoken_bytes: 0 };
             last = clusters.arrived(ID, &acked, at * 1_000);
         }
         last

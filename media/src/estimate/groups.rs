@@ -23,6 +23,8 @@ const AGGREGATE_US: i64 = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     open: Option<Group>,
+    /// When the first packet of the newest group was sent.
+    sent_us: u64,
 }
 
 /// Packets that travelled together. Arrival on the peer's clock, sending on ours; their difference has an unknown but
@@ -40,24 +42,27 @@ pub(super) struct Group {
 }
 
 impl Groups {
-    /// A packet arrived. Returns the group before it when it begins another.
+    /// A packet arrived. Returns the group before it when it begins another. Bytes before it of which no
+    /// feedback spoke (it was lost) count as arrived together with it.
     #[inline]
     pub(super) fn push(&mut self, packet: &Acked, arrival_us: i64) -> Option<Group> {
+        let bytes = u32::from(packet.bytes) + packet.unspoken_bytes;
+        if packet.sent_us < self.sent_us {
+            // Told late, and of an earlier group: its delay is history.
+            return None;
+        }
         let transit_us = arrival_us - packet.sent_us as i64;
         if let Some(group) = &mut self.open {
-            if packet.sent_us < group.first_sent_us {
-                // Told late, and of an earlier group: its delay is history.
-                return None;
-            }
             if packet.sent_us - group.first_sent_us <= SPAN_US || group.came_with(arrival_us, transit_us) {
                 group.last_sent_us = group.last_sent_us.max(packet.sent_us);
                 group.last_arrival_us = group.last_arrival_us.max(arrival_us);
                 group.transit_us = group.transit_us.min(transit_us);
                 group.last_transit_us = transit_us;
-                group.bytes += u32::from(packet.bytes);
+                group.bytes += bytes;
                 return None;
             }
         }
+        self.sent_us = packet.sent_us;
         self.open.replace(Group {
             first_sent_us: packet.sent_us,
             last_sent_us: packet.sent_us,
@@ -65,8 +70,13 @@ impl Groups {
             last_arrival_us: arrival_us,
             transit_us,
             last_transit_us: transit_us,
-            bytes: u32::from(packet.bytes),
+            bytes,
         })
+    }
+
+    /// The group under way, as far as it is known: at the end of a feedback, so that nothing waits for the next one.
+    pub(super) fn close(&mut self) -> Option<Group> {
+        self.open.take()
     }
 
     /// The peer's clock is another now.
@@ -90,7 +100,7 @@ mod tests {
     /// Least transits of the groups that these packets (sent, arrived, in ms) form; the last stays open.
     fn transits(packets: &[(u64, i64)]) -> Vec<i64> {
         let mut groups = Groups::default();
-        let acked = |sent| Acked { sent_us: sent * 1_000, bytes: 1_000, probe: None };
+        let acked = |sent| Acked { sent_us: sent * 1_000, bytes: 1_000, probe: None, unspoken_bytes: 0 };
         packets.iter().filter_map(|(sent, at)| groups.push(&acked(*sent), at * 1_000)).map(|g| g.transit_us / 1_000).collect()
     }
 

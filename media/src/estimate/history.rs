@@ -38,6 +38,8 @@ pub(super) struct History {
     newest_us: u64,
     /// When the newest one that arrived was sent, in µs.
     heard_us: u64,
+    /// Number behind the newest one that arrived.
+    heard: u64,
 }
 
 /// One packet.
@@ -72,6 +74,8 @@ pub(super) struct Acked {
     pub(super) sent_us: u64,
     pub(super) bytes: u16,
     pub(super) probe: Option<NonZeroU8>,
+    /// Bytes sent before it of which no feedback ever spoke, and not counted with another packet.
+    pub(super) unspoken_bytes: u32,
 }
 
 /// A packet whose fate will not change any more.
@@ -92,6 +96,7 @@ impl History {
             in_flight: 0,
             newest_us: 0,
             heard_us: 0,
+            heard: 0,
         }
     }
 
@@ -133,9 +138,14 @@ impl History {
     /// It was told that this packet arrived.
     #[inline]
     pub(super) fn arrived(&mut self, number: u64) -> Result<Acked, Ignored> {
-        let acked = self.look(number)?;
+        let mut acked = self.look(number)?;
         let at = self.at(number);
         self.ring[at].fate = Fate::Arrived;
+        for before in self.heard.max(self.oldest)..number {
+            let entry = self.ring[self.at(before)];
+            acked.unspoken_bytes += if entry.fate == Fate::Unknown { u32::from(entry.bytes) } else { 0 };
+        }
+        self.heard = self.heard.max(number + 1);
         if number >= self.decided {
             self.in_flight = self.in_flight.saturating_sub(u64::from(acked.bytes));
         }
@@ -154,7 +164,7 @@ impl History {
             Fate::Absent => Err(Ignored::NotInHistory),
             Fate::Arrived => Err(Ignored::ToldBefore),
             Fate::Unknown | Fate::Missing => {
-                Ok(Acked { sent_us: self.full_us(entry.sent_us), bytes: entry.bytes, probe: entry.probe })
+                Ok(Acked { sent_us: self.full_us(entry.sent_us), bytes: entry.bytes, probe: entry.probe, unspoken_bytes: 0 })
             }
         }
     }

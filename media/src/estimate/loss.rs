@@ -31,6 +31,7 @@ const INHERENT_MIN: f64 = 0.001;
 const INHERENT_BOUND: f64 = 0.10;
 /// In bits per second: small flows see larger shares lost by chance.
 const INHERENT_BALANCE: f64 = 75_000.0;
+const INHERENT_MOST: f64 = 0.25;
 /// First guess.
 const INHERENT_FIRST: f64 = 0.01;
 /// Steps of Newton's method per update, and how far each goes.
@@ -113,13 +114,16 @@ impl Loss {
         complete
     }
 
-    /// Weighs the candidates. `delay_bps` is what the transit times allow, `arrived_bps` what arrives when the sender is not
-    /// limited by what it has to send.
-    pub(super) fn update(&mut self, delay_bps: f64, arrived_bps: Option<f64>) {
+    /// Weighs the candidates. `delay_bps` is what the transit times allow, `arrived_bps` what arrives, and `limited` whether that is
+    /// only what there was to send.
+    pub(super) fn update(&mut self, delay_bps: f64, arrived_bps: Option<f64>, limited: bool) {
         if self.made < OBSERVATIONS_MIN {
             return;
         }
         let present = self.bps.unwrap_or(delay_bps).min(delay_bps);
+        // What little there was to send says nothing of what could have been, unless more is lost of it than noise takes.
+        let beyond_noise = self.recent_loss() > inherent_most(present);
+        let arrived_bps = arrived_bps.filter(|_| !limited || beyond_noise);
         let mut best: Option<(f64, Candidate)> = None;
         let steps = STEPS.iter().map(|step| present * step);
         for bps in steps.chain([delay_bps]).chain(arrived_bps) {
@@ -182,7 +186,7 @@ impl Loss {
 
     /// The inherent loss that goes best with a capacity.
     fn fit(&self, bps: f64) -> Candidate {
-        let most = (INHERENT_BOUND + INHERENT_BALANCE / bps.max(1.0)).min(0.5);
+        let most = inherent_most(bps);
         let mut inherent = self.inherent.clamp(INHERENT_MIN, most);
         for _ in 0..NEWTON_STEPS {
             let (mut first, mut second) = (0.0, 0.0);
@@ -216,6 +220,11 @@ impl Loss {
     }
 }
 
+/// How much loss may be put down to noise.
+fn inherent_most(bps: f64) -> f64 {
+    (INHERENT_BOUND + INHERENT_BALANCE / bps.max(1.0)).min(INHERENT_MOST)
+}
+
 impl Observation {
     fn chance(&self, candidate: Candidate) -> f64 {
         let above = if self.sent_bps > candidate.bps { (self.sent_bps - candidate.bps) / self.sent_bps } else { 0.0 };
@@ -241,7 +250,7 @@ mod tests {
             let over = dropped >= 1.0;
             dropped -= f64::from(u8::from(over));
             if loss.settled(now_us, 1_000, over || draw < noise) {
-                loss.update(delay_bps, Some(rate.min(capacity) * (1.0 - noise)));
+                loss.update(delay_bps, Some(rate.min(capacity) * (1.0 - noise)), false);
             }
         }
         loss.bps().unwrap_or(delay_bps)

@@ -24,13 +24,14 @@ mod probing;
 mod queue;
 mod rate;
 mod reports;
+mod rival;
 mod throughput;
 mod trend;
 
 use crate::packet::Ssrc;
 use clock::{PeerClock, Verdict};
 use cluster::Clusters;
-use groups::Groups;
+use groups::{Group, Groups};
 use history::History;
 use ignored::Counts;
 use limited::Limited;
@@ -112,6 +113,8 @@ pub struct Estimate {
     clusters: Clusters,
     wanted_bps: Option<f64>,
     rtt: Option<RoundTrip>,
+    /// Packets were lost since the last group.
+    lost: bool,
     /// When feedback with arrival times was heard last.
     heard_us: Option<u64>,
     /// Number behind the last transport-wide feedback, and that feedback's own number.
@@ -176,6 +179,7 @@ impl Estimate {
             clusters: Clusters::default(),
             wanted_bps: None,
             rtt: None,
+            lost: false,
             heard_us: None,
             told: None,
             silence: None,
@@ -425,15 +429,30 @@ impl Estimate {
             round.probed_bps = Some(bps);
         }
         if let Some(group) = self.groups.push(&packet, arrival_us) {
-            self.queue.transit(group.transit_us, group.last_sent_us);
-            self.trend.push(group.first_sent_us, group.transit_us, self.queue.wait_ms());
-            self.throughput.push(&group);
+            self.travelled(&group);
         }
+    }
+
+    /// A group of packets is complete.
+    fn travelled(&mut self, group: &Group) {
+        let lost = std::mem::take(&mut self.lost);
+        self.queue.transit(group.transit_us, group.last_sent_us, lost);
+        self.trend.push(group.last_sent_us, self.queue.level_us(), self.queue.wait_ms());
+        self.throughput.push(group);
     }
 
     /// All of a feedback was taken in: reconsider.
     fn conclude(&mut self, round: &Round, now_us: u64) {
         let Some(newest) = round.newest else { return };
+        if let Some(group) = self.groups.close() {
+            self.travelled(&group);
+        }
+        let (mut observed, mut lost) = (false, false);
+        while let Some(settled) = self.history.settle() {
+            observed |= self.loss.settled(settled.sent_us, settled.bytes, settled.lost);
+            lost |= settled.lost;
+        }
+        self.lost |= lost;
         self.round_trip(now_us.saturating_sub(newest.sent_us + newest.held_us));
         self.heard_us = Some(now_us);
         self.silent_at_us = (self.history.in_flight() > 0).then_some(now_us + self.patience_us());
@@ -451,6 +470,7 @@ impl Estimate {
             rtt_ms: self.rtt.map_or(RTT_UNKNOWN_MS, |rtt| rtt.smooth_us as f64 / 1_000.0),
             wait_ms: self.queue.wait_ms(),
             limited,
+            lost,
             us: now_us,
         };
         if let Some(before) = self.rate.update(&known) {
@@ -459,12 +479,8 @@ impl Estimate {
         if let Some(bps) = round.probed_bps {
             self.take_probe(bps, now_us);
         }
-        let mut observed = false;
-        while let Some(settled) = self.history.settle() {
-            observed |= self.loss.settled(settled.sent_us, settled.bytes, settled.lost);
-        }
         if observed {
-            self.loss.update(self.rate.bps(), arrived_bps.filter(|_| !limited));
+            self.loss.update(self.rate.bps(), arrived_bps, limited);
         }
         self.probing.handle_timeout(&self.outlook());
         self.aim();

@@ -35,6 +35,8 @@ const LOOK_UNTIL_US: u64 = 15_000_000;
 /// Packets and time of a probe: long enough to average over a radio's short pauses, short enough to leave no queue behind.
 const PACKETS_MIN: u16 = 5;
 const SPAN_S: f64 = 0.02;
+/// A probe that brought no answer (a radio delivered it at one moment) is followed by longer ones, up to this.
+const SPAN_MOST_S: f64 = 0.1;
 /// A probe that nobody could send, or that nobody spoke of, is given up after this, in µs.
 const GIVEN_UP_US: u64 = 1_000_000;
 /// Probes waiting at the same time.
@@ -54,6 +56,7 @@ pub(super) struct Probing {
     limited_next_us: u64,
     limited_pause_us: u64,
     fell: Option<Fell>,
+    span_s: f64,
     max_bps: f64,
 }
 
@@ -69,6 +72,7 @@ struct Sending {
 struct Tried {
     bps: f64,
     until_us: u64,
+    answered: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +105,7 @@ impl Probing {
             limited_next_us: 0,
             limited_pause_us: LIMITED_US,
             fell: None,
+            span_s: SPAN_S,
             max_bps,
         }
     }
@@ -146,17 +151,19 @@ impl Probing {
         self.waiting_len -= 1;
         let id = self.next_id;
         self.next_id = id.checked_add(1).unwrap_or(NonZeroU8::MIN);
-        let (packets_min, bytes_min) = (PACKETS_MIN, (bps * SPAN_S / 8.0) as u32);
+        let (packets_min, bytes_min) = (PACKETS_MIN, (bps * self.span_s / 8.0) as u32);
         let until_us = now_us + GIVEN_UP_US;
         self.sending = Some(Sending { id, packets: packets_min, bytes: bytes_min, until_us });
         let bps_tried = self.tried.map_or(bps, |tried| tried.bps.max(bps));
-        self.tried = Some(Tried { bps: bps_tried, until_us });
+        let answered = self.tried.is_some_and(|tried| tried.answered);
+        self.tried = Some(Tried { bps: bps_tried, until_us, answered });
         Some(Probe { cluster: ClusterId(id), bps: bps as u64, packets_min, bytes_min })
     }
 
     /// A probe got this much through.
     pub(super) fn result(&mut self, bps: f64, now: &Now) {
-        let Some(tried) = self.tried else { return };
+        let Some(tried) = &mut self.tried else { return };
+        tried.answered = true;
         if bps >= tried.bps * SUCCESS {
             self.tried = None;
             self.limited_pause_us = LIMITED_US;
@@ -181,8 +188,12 @@ impl Probing {
             self.sending = None;
             self.waiting_len = 0;
         }
-        if self.tried.is_some_and(|tried| now.us >= tried.until_us) {
+        if let Some(tried) = self.tried.filter(|tried| now.us >= tried.until_us) {
             self.tried = None;
+            if !tried.answered && self.span_s < SPAN_MOST_S {
+                self.span_s = (self.span_s * 2.0).min(SPAN_MOST_S);
+                self.ask(tried.bps, now.bps, now.wanted_bps);
+            }
         }
         if !self.begun || !now.calm || self.tried.is_some() || self.waiting_len > 0 {
             return;

@@ -7,6 +7,7 @@
 //!        ╱  │_╱   │_╱   │_     a queue grows: 0.85 of what arrives, then back up once the queue is gone
 //! ```
 
+use super::rival::Rival;
 use super::trend::Usage;
 
 /// What is left of the measured capacity when a queue grows: the rest drains it.
@@ -39,6 +40,13 @@ const DRAIN_US: u64 = 1_500_000;
 /// Then it is not tried again for so long, in µs.
 const DRAIN_PAUSE_US: u64 = 5_000_000;
 
+/// A queue longer than this is too long even when it does not grow, in ms …
+const STANDING_MS: f64 = 120.0;
+/// … if it is still there so long after the last decrease, in µs.
+const STANDING_US: u64 = 1_000_000;
+/// What is kept after a loss while somebody else keeps the queue full: more than Reno's half, as our packets are not sent again.
+const COMPETE_KEPT: f64 = 0.75;
+
 /// The rate that transit times allow.
 #[derive(Debug)]
 pub(super) struct Rate {
@@ -50,6 +58,7 @@ pub(super) struct Rate {
     capacity: Capacity,
     drain: Option<Drain>,
     no_drain_until_us: u64,
+    rival: Rival,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +80,8 @@ pub(super) struct Now {
     pub(super) wait_ms: f64,
     /// Less is sent than allowed.
     pub(super) limited: bool,
+    /// Packets were lost since the last time.
+    pub(super) lost: bool,
     pub(super) us: u64,
 }
 
@@ -84,26 +95,29 @@ impl Rate {
             capacity: Capacity::default(),
             drain: None,
             no_drain_until_us: 0,
+            rival: Rival::default(),
         }
     }
 
     /// Feedback was taken in. Returns the rate before, when it fell.
     pub(super) fn update(&mut self, now: &Now) -> Option<f64> {
         let before = self.bps;
-        let mut fell = None;
-        match now.usage {
-            Usage::Over => {
-                if self.may_decrease(now) {
-                    self.decrease(now);
-                    fell = (self.bps < before).then_some(before);
-                }
+        self.rival.queue(now.wait_ms, now.us);
+        let standing = now.wait_ms > STANDING_MS && now.usage != Usage::Under;
+        if self.rival.is_there() {
+            self.compete(now);
+        } else if now.usage == Usage::Over || (standing && self.may_decrease_standing(now)) {
+            if self.may_decrease(now) {
+                self.decrease(now);
             }
-            Usage::Under => self.holds = true,
-            Usage::Normal => self.rise(now),
+        } else if now.usage == Usage::Under {
+            self.holds = true;
+        } else if now.wait_ms < STANDING_MS {
+            self.rise(now);
         }
         self.watch_drain(now);
         self.changed_us = now.us;
-        fell
+        (self.bps < before).then_some(before)
     }
 
     /// What may be sent.
@@ -134,6 +148,26 @@ impl Rate {
         elapsed_ms >= now.rtt_ms.clamp(AGAIN_MS.0, AGAIN_MS.1) || (far_off && elapsed_ms >= AGAIN_MS.0)
     }
 
+    /// A queue that neither grows nor goes is too long all the same; it is given time to go.
+    fn may_decrease_standing(&self, now: &Now) -> bool {
+        self.decreased_us.is_none_or(|at| now.us.saturating_sub(at) >= STANDING_US)
+    }
+
+    /// Against a flow that fills the queue: its own rules, a little milder.
+    fn compete(&mut self, now: &Now) {
+        self.drain = None;
+        let again_us = ((now.rtt_ms + RESPONSE_MS) * 1_000.0) as u64;
+        let lately = self.decreased_us.is_some_and(|at| now.us.saturating_sub(at) < again_us);
+        if now.lost && !lately {
+            self.bps *= COMPETE_KEPT;
+            self.decreased_us = Some(now.us);
+        } else if !now.lost {
+            let elapsed_s = (now.us.saturating_sub(self.changed_us) as f64 / 1e6).min(1.0);
+            let step = PACKET_BYTES * 8.0 * 1_000.0 / now.rtt_ms.max(50.0);
+            self.raise(self.bps + step * elapsed_s, now);
+        }
+    }
+
     fn decrease(&mut self, now: &Now) {
         let arrives = now.busy_bps.or(now.arrived_bps);
         let to = match arrives {
@@ -150,6 +184,7 @@ impl Rate {
         self.bps = self.bps.min(to);
         self.decreased_us = Some(now.us);
         self.holds = true;
+        self.rival.stepped_back();
         if self.drain.is_none() && now.wait_ms > DRAIN_FROM_MS && now.us >= self.no_drain_until_us {
             self.drain = Some(Drain { until_us: now.us + DRAIN_US, wait_ms: now.wait_ms });
         }
@@ -176,6 +211,10 @@ impl Rate {
         } else {
             self.bps * INCREASE.powf(elapsed_s) + 1_000.0 * elapsed_s
         };
+        self.raise(to, now);
+    }
+
+    fn raise(&mut self, to: f64, now: &Now) {
         let limit = now.arrived_bps.map_or(f64::MAX, |arrives| arrives * ABOVE_ARRIVED + ABOVE_ARRIVED_BPS);
         self.bps = to.min(limit).max(self.bps);
     }
@@ -257,7 +296,7 @@ mod tests {
 
     fn now(usage: Usage, arrives: f64, ms: u64) -> Now {
         let arrived_bps = Some(arrives);
-        Now { usage, arrived_bps, busy_bps: None, rtt_ms: 100.0, wait_ms: 0.0, limited: false, us: ms * 1_000 }
+        Now { usage, arrived_bps, busy_bps: None, rtt_ms: 100.0, wait_ms: 0.0, limited: false, lost: false, us: ms * 1_000 }
     }
 
     #[test]

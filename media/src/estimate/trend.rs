@@ -1,7 +1,7 @@
 //! Whether a queue grows: the slope of the transit times against an adaptive threshold (Carlucci et al., "Analysis and Design of
 //! the Google Congestion Control for WebRTC", 2016).
 //!
-//! The slope is that of a least-squares line through the last groups. The threshold follows it slowly, so that a flow that fills
+//! The slope is that of a least-squares line through the levels of the last groups. The threshold follows it slowly, so that a flow that fills
 //! queues (TCP) does not push us aside, and jitter that belongs to the path is not taken for a queue.
 
 /// What the transit times say of the way.
@@ -22,8 +22,6 @@ const SAMPLES: usize = 20;
 const SAMPLES_MIN: usize = 6;
 /// … and older ones are left out, in ms, while enough are left.
 const WINDOW_MS: f64 = 600.0;
-/// Transit times are smoothed with this time constant, in ms: about ten groups of a steady sender.
-const SMOOTH_MS: f64 = 40.0;
 /// Slope (ms per ms) to the scale of the threshold: the gain of the original for sixty groups and more.
 const GAIN: f64 = 4.0;
 /// Groups after which the slope counts in full.
@@ -49,8 +47,7 @@ pub(super) struct Trend {
     len: usize,
     groups: u32,
     origin_us: i64,
-    last: Option<Sample>,
-    smooth_ms: f64,
+    last_ms: Option<f64>,
     threshold: f64,
     over_ms: f64,
     over_groups: u32,
@@ -61,7 +58,7 @@ pub(super) struct Trend {
 #[derive(Debug, Clone, Copy, Default)]
 struct Sample {
     sent_ms: f64,
-    transit_ms: f64,
+    level_ms: f64,
 }
 
 impl Trend {
@@ -71,8 +68,7 @@ impl Trend {
             len: 0,
             groups: 0,
             origin_us: 0,
-            last: None,
-            smooth_ms: 0.0,
+            last_ms: None,
             threshold: THRESHOLD,
             over_ms: 0.0,
             over_groups: 0,
@@ -81,21 +77,16 @@ impl Trend {
         }
     }
 
-    /// A group arrived.
-    pub(super) fn push(&mut self, sent_us: u64, transit_us: i64, wait_ms: f64) {
-        if self.last.is_none() {
-            self.origin_us = transit_us;
+    /// A group arrived; `level_us` is what the queue does to it ([`super::queue`]).
+    pub(super) fn push(&mut self, sent_us: u64, level_us: i64, wait_ms: f64) {
+        if self.last_ms.is_none() {
+            self.origin_us = level_us;
         }
         let sent_ms = sent_us as f64 / 1_000.0;
-        let transit_ms = (transit_us - self.origin_us) as f64 / 1_000.0;
-        let elapsed_ms = self.last.map_or(0.0, |last| (sent_ms - last.sent_ms).max(0.0));
-        self.smooth_ms = match self.last {
-            Some(_) => transit_ms + (self.smooth_ms - transit_ms) * (-elapsed_ms / SMOOTH_MS).exp(),
-            None => transit_ms,
-        };
-        self.last = Some(Sample { sent_ms, transit_ms });
+        let elapsed_ms = self.last_ms.map_or(0.0, |last| (sent_ms - last).max(0.0));
+        self.last_ms = Some(sent_ms);
         self.groups = self.groups.saturating_add(1);
-        self.keep(Sample { sent_ms, transit_ms: self.smooth_ms });
+        self.keep(Sample { sent_ms, level_ms: (level_us - self.origin_us) as f64 / 1_000.0 });
         if let Some(slope) = self.slope() {
             self.detect(slope, elapsed_ms, wait_ms);
         }
@@ -109,7 +100,7 @@ impl Trend {
     /// When the group left after which the transit times only rose: since then the bottleneck has been busy.
     pub(super) fn busy_since_us(&self) -> Option<u64> {
         let window = self.samples.get(..self.len)?;
-        let least = window.iter().rev().min_by(|a, b| a.transit_ms.total_cmp(&b.transit_ms))?;
+        let least = window.iter().rev().min_by(|a, b| a.level_ms.total_cmp(&b.level_ms))?;
         Some((least.sent_ms * 1_000.0) as u64)
     }
 
@@ -133,11 +124,11 @@ impl Trend {
         let n = window.len() as f64;
         let first = window.first()?.sent_ms;
         let x_mean = window.iter().map(|s| s.sent_ms - first).sum::<f64>() / n;
-        let y_mean = window.iter().map(|s| s.transit_ms).sum::<f64>() / n;
+        let y_mean = window.iter().map(|s| s.level_ms).sum::<f64>() / n;
         let (mut above, mut below) = (0.0, 0.0);
         for sample in window {
             let x = sample.sent_ms - first - x_mean;
-            above += x * (sample.transit_ms - y_mean);
+            above += x * (sample.level_ms - y_mean);
             below += x * x;
         }
         (below > 0.0).then(|| above / below)
