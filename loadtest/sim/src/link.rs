@@ -202,7 +202,11 @@ impl<T: Clone> Link<T> {
         let leaves = self.shape.bottleneck.filter(|_| !self.queue.is_empty()).map(|bottleneck| {
             let done = self.left_bits / (bottleneck.bps as f64 * self.share).max(1e-3);
             let done = self.served_until + Duration::from_secs_f64(done.min(IDLE.as_secs_f64())) + ROUND_UP;
-            if bottleneck.wobble.is_some() { done.min(self.share_until.max(self.served_until + ROUND_UP)) } else { done }
+            if bottleneck.wobble.is_some() {
+                done.min(self.share_until.max(self.served_until + ROUND_UP))
+            } else {
+                done
+            }
         });
         [leaves, self.underway.next_at()].into_iter().flatten().min()
     }

@@ -101,7 +101,11 @@ mod tests {
     fn transits(packets: &[(u64, i64)]) -> Vec<i64> {
         let mut groups = Groups::default();
         let acked = |sent| Acked { sent_us: sent * 1_000, bytes: 1_000, probe: None, unspoken_bytes: 0 };
-        packets.iter().filter_map(|(sent, at)| groups.push(&acked(*sent), at * 1_000)).map(|g| g.transit_us / 1_000).collect()
+        packets
+            .iter()
+            .filter_map(|(sent, at)| groups.push(&acked(*sent), at * 1_000))
+            .map(|g| g.transit_us / 1_000)
+            .collect()
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl History {
     /// A packet left.
     #[inline]
     pub(super) fn sent(&mut self, packet: &Sent, now_us: u64) {
-        let number = if self.next == 0 { 1 << 16 | u64::from(packet.number) } else { nearest_u16(self.next, packet.number) };
+        let number =
+            if self.next == 0 { 1 << 16 | u64::from(packet.number) } else { nearest_u16(self.next, packet.number) };
         let stale = now_us.saturating_sub(self.newest_us) > AGE_MAX_US;
         if stale || number < self.next || number - self.next > PACKETS_FIRST as u64 {
             // A long pause, a number again, or a jump: nothing from before can be told apart any more.
@@ -163,9 +164,12 @@ impl History {
         match entry.fate {
             Fate::Absent => Err(Ignored::NotInHistory),
             Fate::Arrived => Err(Ignored::ToldBefore),
-            Fate::Unknown | Fate::Missing => {
-                Ok(Acked { sent_us: self.full_us(entry.sent_us), bytes: entry.bytes, probe: entry.probe, unspoken_bytes: 0 })
-            }
+            Fate::Unknown | Fate::Missing => Ok(Acked {
+                sent_us: self.full_us(entry.sent_us),
+                bytes: entry.bytes,
+                probe: entry.probe,
+                unspoken_bytes: 0,
+            }),
         }
     }
 

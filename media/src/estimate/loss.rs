@@ -28,7 +28,7 @@ const PREFERENCE_LOG: f64 = 0.02;
 const PREFERENCE_LOSS_MAX: f64 = 0.15;
 /// Bounds of the inherent loss: never exactly none, and at most `BOUND + BALANCE / capacity`.
 const INHERENT_MIN: f64 = 0.001;
-const INHERENT_BOUND: f64 = 0.10;
+const INHERENT_BOUND: f64 = 0.08;
 /// In bits per second: small flows see larger shares lost by chance.
 const INHERENT_BALANCE: f64 = 75_000.0;
 const INHERENT_MOST: f64 = 0.25;
@@ -96,8 +96,8 @@ impl Loss {
         let partial = &mut self.partial;
         let first_us = *partial.first_us.get_or_insert(sent_us);
         let elapsed_us = sent_us.saturating_sub(first_us);
-        let complete = elapsed_us >= OBSERVATION_US
-            && (partial.packets >= PACKETS_MIN || elapsed_us >= 4 * OBSERVATION_US);
+        let complete =
+            elapsed_us >= OBSERVATION_US && (partial.packets >= PACKETS_MIN || elapsed_us >= 4 * OBSERVATION_US);
         if complete {
             let sent_bps = partial.bytes as f64 * 8e6 / elapsed_us as f64;
             let (packets, lost) = (f64::from(partial.packets), f64::from(partial.lost));

@@ -43,7 +43,7 @@ use rate::Rate;
 use reports::Reports;
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
-use throughput::Throughput;
+use throughput::{Measured, Throughput};
 use trend::{Trend, Usage};
 
 pub use history::PACKETS_MAX;
@@ -436,8 +436,14 @@ impl Estimate {
     /// A group of packets is complete.
     fn travelled(&mut self, group: &Group) {
         let lost = std::mem::take(&mut self.lost);
-        self.queue.transit(group.transit_us, group.last_sent_us, lost);
-        self.trend.push(group.last_sent_us, self.queue.level_us(), self.queue.wait_ms());
+        let packet_ms = rate::packet_ms(self.rate.bps());
+        self.queue.transit(group.transit_us, group.last_sent_us, lost, packet_ms);
+        self.trend.push(&trend::Observed {
+            sent_us: group.last_sent_us,
+            level_us: self.queue.level_us(),
+            wait_ms: self.queue.wait_ms(),
+            packet_ms,
+        });
         self.throughput.push(group);
     }
 
@@ -463,10 +469,11 @@ impl Estimate {
         self.limited.update(0, self.rate.bps(), now_us);
         let arrived_bps = self.throughput.bps();
         let limited = self.limited.is_limited();
+        let busy = self.trend.busy_since_us().and_then(|since| self.throughput.since(since));
         let known = rate::Now {
-            usage: self.trend.usage(),
+            usage: if self.way_narrowed(busy) { Usage::Over } else { self.trend.usage() },
             arrived_bps,
-            busy_bps: self.trend.busy_since_us().and_then(|since| self.throughput.since(since)),
+            busy_bps: busy.map(|busy| busy.arrived_bps),
             rtt_ms: self.rtt.map_or(RTT_UNKNOWN_MS, |rtt| rtt.smooth_us as f64 / 1_000.0),
             wait_ms: self.queue.wait_ms(),
             limited,
@@ -485,6 +492,14 @@ impl Estimate {
         self.probing.handle_timeout(&self.outlook());
         self.aim();
         self.reports.follow(self.target_bps as f64);
+    }
+
+    /// The newest packets waited much longer than those a moment before, and arrive much slower than they were sent: the way became
+    /// narrow just now, before the level of its queue shows it.
+    fn way_narrowed(&self, busy: Option<Measured>) -> bool {
+        let above_ms = self.queue.above_level_ms();
+        above_ms > NARROWED_MS + rate::packet_ms(self.rate.bps())
+            && busy.is_some_and(|busy| busy.arrived_bps < busy.sent_bps * NARROWED_SHARE)
     }
 
     fn take_probe(&mut self, bps: f64, now_us: u64) {
@@ -506,6 +521,8 @@ impl Estimate {
         }
         self.silence.get_or_insert(Silence { before_bps: self.rate.bps() });
         self.rate.set(self.rate.bps() * SILENCE_KEPT, now_us);
+        // What nobody has spoken of by now may not keep us from sending: who sends nothing hears nothing.
+        self.history.forget_open();
         self.silent_at_us = Some(now_us + SILENCE_AGAIN_US);
     }
 
@@ -638,11 +655,14 @@ pub const MIN_BPS: u64 = 30_000;
 /// Never more, in bits per second: far above any view.
 pub const MAX_BPS: u64 = 100_000_000;
 /// The pacer's pace as a multiple of the target, usually and while a queue of so many ms stands in the network.
-const PACE: f64 = 2.0;
+const PACE: f64 = 1.5;
 const PACE_QUEUED: f64 = 1.2;
 const PACE_QUEUE_MS: f64 = 60.0;
 /// Slower than this a single packet would wait longer in the pacer than a voice may, in bits per second.
 const PACE_MIN_BPS: u64 = 150_000;
+/// What the newest packets wait longer than the level, in ms, and what share of the sent rate arrives, when the way became narrow.
+const NARROWED_MS: f64 = 30.0;
+const NARROWED_SHARE: f64 = 0.65;
 /// What may be in flight: a round trip and this much time of the target, in µs: a feedback interval and a queue that still drains …
 const WINDOW_US: u64 = 450_000;
 /// … and a few packets, in bytes.

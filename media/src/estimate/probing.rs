@@ -124,7 +124,11 @@ impl Probing {
 
     /// More is wanted than before.
     pub(super) fn wanted_more(&mut self, now: &Now) {
-        if self.begun && now.calm && self.tried.is_none() && let Some(wanted) = now.wanted_bps {
+        if self.begun
+            && now.calm
+            && self.tried.is_none()
+            && let Some(wanted) = now.wanted_bps
+        {
             // Not more than three times the estimate at once: what cannot be carried becomes a queue.
             self.ask(wanted.min(now.bps * FIRST[0]), now.bps, now.wanted_bps);
         }
@@ -209,8 +213,10 @@ impl Probing {
     pub(super) fn deadline_us(&self, now: &Now) -> Option<u64> {
         let given_up = self.sending.map(|s| s.until_us).or(self.tried.map(|t| t.until_us));
         let more = now.wanted_bps.is_none_or(|wanted| wanted > now.bps);
-        let limited = (self.begun && now.limited && more).then_some(self.limited_next_us.max(now.us + LIMITED_US / 20));
-        [given_up, limited].into_iter().flatten().min()
+        let soon_us = now.us + LIMITED_US / 20;
+        let limited = (self.begun && now.limited && more).then_some(self.limited_next_us.max(soon_us));
+        let again = self.fell.map(|fell| (fell.at_us + LOOK_AFTER_US).max(soon_us));
+        [given_up, limited, again].into_iter().flatten().min()
     }
 
     fn look_again(&mut self, now: &Now) {
@@ -221,7 +227,7 @@ impl Probing {
         }
         if since_us >= LOOK_UNTIL_US || now.bps >= fell.from_bps * LOOK_AGAIN {
             self.fell = None;
-        } else if now.limited {
+        } else {
             self.fell = None;
             self.ask(fell.from_bps * LOOK_AGAIN, now.bps, now.wanted_bps);
         }

@@ -16,8 +16,10 @@ const LEVEL_US: u64 = 50_000;
 const RECENT: usize = 12;
 /// Half of what the base is looked back on for at most, in µs.
 const BASE_US: u64 = 60_000_000;
-/// A level that moved by no more than this, in µs …
+/// A level that moved by no more than this and half a packet's time, in µs …
 const FLAT_US: i64 = 8_000;
+/// (a packet that takes longer counts as this, in ms)
+const PACKET_MS_MOST: f64 = 75.0;
 /// … for this long, in µs, without a loss, is a longer way.
 const FLAT_FOR_US: u64 = 2_500_000;
 
@@ -27,6 +29,7 @@ pub(super) struct Queue {
     recent: [Seen; RECENT],
     next: usize,
     level_us: i64,
+    newest_us: i64,
     /// Least of the window under way and of the one before.
     base: Option<[i64; 2]>,
     base_since_us: u64,
@@ -55,7 +58,9 @@ struct Flat {
 
 impl Queue {
     /// A group was in transit for so long. `lost`: packets were lost since the last one.
-    pub(super) fn transit(&mut self, transit_us: i64, sent_us: u64, lost: bool) {
+    /// `packet_ms`: how long one packet takes at the present rate.
+    pub(super) fn transit(&mut self, transit_us: i64, sent_us: u64, lost: bool, packet_ms: f64) {
+        self.newest_us = transit_us;
         self.recent[self.next % RECENT] = Seen { sent_us, transit_us };
         self.next = self.next.wrapping_add(1);
         let young = self.recent.iter().filter(|seen| seen.sent_us + LEVEL_US >= sent_us);
@@ -67,7 +72,7 @@ impl Queue {
         if turned {
             self.base_since_us = sent_us;
         }
-        self.watch_flat(sent_us, lost);
+        self.watch_flat(sent_us, lost, FLAT_US + (packet_ms.min(PACKET_MS_MOST) * 500.0) as i64);
     }
 
     /// What the queue does to a packet, on an arbitrary scale, in µs.
@@ -80,16 +85,21 @@ impl Queue {
         self.base.map_or(0.0, |[current, before]| (self.level_us - current.min(before)) as f64 / 1_000.0)
     }
 
+    /// By how much the newest group waited longer than the level, in ms.
+    pub(super) fn above_level_ms(&self) -> f64 {
+        (self.newest_us - self.level_us) as f64 / 1_000.0
+    }
+
     /// The peer's clock is another now.
     pub(super) fn restart(&mut self) {
         *self = Self::default();
     }
 
-    fn watch_flat(&mut self, sent_us: u64, lost: bool) {
+    fn watch_flat(&mut self, sent_us: u64, lost: bool, within_us: i64) {
         let flat = &mut self.flat;
         flat.least_us = flat.least_us.min(self.level_us);
         flat.most_us = flat.most_us.max(self.level_us);
-        if lost || flat.most_us - flat.least_us > FLAT_US {
+        if lost || flat.most_us - flat.least_us > within_us {
             *flat = Flat { since_us: sent_us, least_us: self.level_us, most_us: self.level_us };
         } else if sent_us.saturating_sub(flat.since_us) >= FLAT_FOR_US {
             self.base = Some([flat.least_us; 2]);
@@ -107,7 +117,7 @@ mod tests {
     /// Groups every 20 ms with these waits in ms, from `from` on; the wait seen at the end.
     fn feed(queue: &mut Queue, from: u64, waits: impl Iterator<Item = i64>) -> f64 {
         for (n, wait) in waits.enumerate() {
-            queue.transit(BASE + wait * 1_000, 1_000_000 + (from + n as u64) * 20_000, false);
+            queue.transit(BASE + wait * 1_000, 1_000_000 + (from + n as u64) * 20_000, false, 5.0);
         }
         queue.wait_ms()
     }

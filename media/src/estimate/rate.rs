@@ -12,6 +12,8 @@ use super::trend::Usage;
 
 /// What is left of the measured capacity when a queue grows: the rest drains it.
 const DECREASE: f64 = 0.85;
+/// At most this much at once: a moment may mislead, a second feedback does not.
+const DECREASE_MOST: f64 = 0.5;
 /// Once the queue has drained: nearly all of what arrived while it was there.
 const RESTORE: f64 = 0.92;
 /// Increase per second far from any known capacity.
@@ -24,6 +26,8 @@ const ADDITIVE_MIN_BPS: f64 = 4_000.0;
 /// Bytes of a packet and pictures per second that "a packet per round trip" reckons with.
 const PACKET_BYTES: f64 = 1_200.0;
 const PICTURES: f64 = 30.0;
+/// In ms; 100 kbit/s.
+const PACKET_MS_MOST: f64 = 100.0;
 /// A response takes a round trip and a feedback interval, in ms.
 const RESPONSE_MS: f64 = 100.0;
 /// Two decreases lie this far apart, bounded in ms: a shorter time would punish the same queue twice.
@@ -36,7 +40,7 @@ const DRAINED_MS: f64 = 20.0;
 const DRAIN_MOST: f64 = 0.45;
 const DRAIN_FULL_MS: f64 = 500.0;
 /// Draining that does not help within this time is given up, in µs: the queue is somebody else's.
-const DRAIN_US: u64 = 1_500_000;
+const DRAIN_US: u64 = 3_000_000;
 /// Then it is not tried again for so long, in µs.
 const DRAIN_PAUSE_US: u64 = 5_000_000;
 
@@ -102,8 +106,8 @@ impl Rate {
     /// Feedback was taken in. Returns the rate before, when it fell.
     pub(super) fn update(&mut self, now: &Now) -> Option<f64> {
         let before = self.bps;
-        self.rival.queue(now.wait_ms, now.us);
-        let standing = now.wait_ms > STANDING_MS && now.usage != Usage::Under;
+        self.rival.queue(now.wait_ms, packet_ms(self.bps), now.us);
+        let standing = now.wait_ms > STANDING_MS + packet_ms(self.bps) && now.usage != Usage::Under;
         if self.rival.is_there() {
             self.compete(now);
         } else if now.usage == Usage::Over || (standing && self.may_decrease_standing(now)) {
@@ -112,7 +116,7 @@ impl Rate {
             }
         } else if now.usage == Usage::Under {
             self.holds = true;
-        } else if now.wait_ms < STANDING_MS {
+        } else if !standing {
             self.rise(now);
         }
         self.watch_drain(now);
@@ -181,10 +185,10 @@ impl Rate {
         {
             self.capacity.seen(arrives);
         }
-        self.bps = self.bps.min(to);
+        self.bps = self.bps.min(to.max(self.bps * DECREASE_MOST));
         self.decreased_us = Some(now.us);
         self.holds = true;
-        self.rival.stepped_back();
+        self.rival.stepped_back(arrives.unwrap_or(self.bps));
         if self.drain.is_none() && now.wait_ms > DRAIN_FROM_MS && now.us >= self.no_drain_until_us {
             self.drain = Some(Drain { until_us: now.us + DRAIN_US, wait_ms: now.wait_ms });
         }
@@ -195,7 +199,7 @@ impl Rate {
             // One round trip for what is under way.
             let waited_us = self.decreased_us.map_or(u64::MAX, |at| now.us.saturating_sub(at));
             self.holds = waited_us < (now.rtt_ms * 1_000.0) as u64;
-            if !self.holds && now.wait_ms < DRAINED_MS {
+            if !self.holds && now.wait_ms < DRAINED_MS + packet_ms(self.bps) / 2.0 {
                 self.restore(now);
             }
             return;
@@ -237,13 +241,18 @@ impl Rate {
     fn watch_drain(&mut self, now: &Now) {
         let Some(drain) = &mut self.drain else { return };
         drain.wait_ms = now.wait_ms;
-        if now.wait_ms < DRAINED_MS {
+        if now.wait_ms < DRAINED_MS + packet_ms(self.bps) / 2.0 {
             self.drain = None;
         } else if now.us >= drain.until_us {
             self.drain = None;
             self.no_drain_until_us = now.us + DRAIN_PAUSE_US;
         }
     }
+}
+
+/// How long a packet takes at this rate: what a wait is compared with, so that very low rates do not hide any queue.
+pub(super) fn packet_ms(bps: f64) -> f64 {
+    (PACKET_BYTES * 8_000.0 / bps.max(1_000.0)).min(PACKET_MS_MOST)
 }
 
 /// What the link carried when a queue grew: a smoothed value and its spread.
@@ -296,7 +305,16 @@ mod tests {
 
     fn now(usage: Usage, arrives: f64, ms: u64) -> Now {
         let arrived_bps = Some(arrives);
-        Now { usage, arrived_bps, busy_bps: None, rtt_ms: 100.0, wait_ms: 0.0, limited: false, lost: false, us: ms * 1_000 }
+        Now {
+            usage,
+            arrived_bps,
+            busy_bps: None,
+            rtt_ms: 100.0,
+            wait_ms: 0.0,
+            limited: false,
+            lost: false,
+            us: ms * 1_000,
+        }
     }
 
     #[test]

@@ -1,40 +1,50 @@
 //! Whether somebody else keeps the queue full.
 //!
-//! A queue of our own making goes away when we send less. One that stays, although we have stepped back more than once, is kept up by
-//! a flow that knows losses only (TCP); stepping back further would leave it everything. Until the queue is seen empty again,
-//! losses and not delays tell us to send less.
+//! A queue of our own making goes away when we send less. One that stays and grows again and again, although each time less of
+//! ours gets through than the time before, is kept up by a flow that knows losses only (TCP); stepping back further would leave it
+//! everything. Until the queue is seen empty again, losses and not delays tell us to send less.
 
 /// A queue shorter than this is not kept up by anybody, in ms: enough to notice one …
 const SHORT_MS: f64 = 40.0;
 /// … and an end of it.
 const GONE_MS: f64 = 15.0;
 /// It has to stay for this long, in µs: what we can have caused ourselves is drained by then.
-const STAYS_US: u64 = 2_500_000;
-/// And we have to have stepped back this often in the meantime.
-const STEPS_BACK: u32 = 2;
+const STAYS_US: u64 = 3_000_000;
+/// Or, if we have little left to lose, for this long: by then a longer way has been noticed (see `queue`).
+const STAYS_LONG_US: u64 = 6_000_000;
+/// And in the meantime we have to have stepped back so often, …
+const STEPS_BACK: u32 = 3;
+/// … each time getting through less than this share of the time before. Alone on a link, what gets through is always the same.
+const LESS: f64 = 0.95;
 
 /// What is remembered of the queue.
 #[derive(Debug, Default)]
 pub(super) struct Rival {
     short_us: u64,
+    /// Steps back in the meantime, and those in a row that left us less.
     steps_back: u32,
+    steps_down: u32,
+    arrived_bps: Option<f64>,
     there: bool,
 }
 
 impl Rival {
-    /// The queue is this long now.
-    pub(super) fn queue(&mut self, wait_ms: f64, now_us: u64) {
-        if wait_ms < if self.there { GONE_MS } else { SHORT_MS } {
+    /// The queue is this long now, while a packet takes so long.
+    pub(super) fn queue(&mut self, wait_ms: f64, packet_ms: f64, now_us: u64) {
+        if wait_ms < packet_ms / 2.0 + if self.there { GONE_MS } else { SHORT_MS } {
             *self = Self { short_us: now_us, ..Self::default() };
         }
-        if self.steps_back >= STEPS_BACK && now_us.saturating_sub(self.short_us) >= STAYS_US {
-            self.there = true;
-        }
+        let stays_us = now_us.saturating_sub(self.short_us);
+        let shrinking = self.steps_down >= STEPS_BACK && stays_us >= STAYS_US;
+        self.there |= shrinking || (self.steps_back >= STEPS_BACK && stays_us >= STAYS_LONG_US);
     }
 
-    /// We step back because the queue grows.
-    pub(super) fn stepped_back(&mut self) {
+    /// We step back because the queue grows, while so much gets through.
+    pub(super) fn stepped_back(&mut self, arrived_bps: f64) {
+        let less = self.arrived_bps.is_none_or(|before| arrived_bps < before * LESS);
         self.steps_back = self.steps_back.saturating_add(1);
+        self.steps_down = if less { self.steps_down.saturating_add(1) } else { 1 };
+        self.arrived_bps = Some(arrived_bps);
     }
 
     /// Somebody keeps the queue full.
@@ -53,13 +63,21 @@ mod tests {
         let mut seen = Vec::new();
         for second in 0..10_u64 {
             let wait_ms = if second < 7 { 120.0 } else { 5.0 };
-            if second.is_multiple_of(2) && second > 0 {
-                rival.stepped_back();
-            }
-            rival.queue(wait_ms, second * 1_000_000);
+            rival.stepped_back(1e6 * 0.9_f64.powi(second as i32));
+            rival.queue(wait_ms, 0.0, second * 1_000_000);
             seen.push(rival.is_there());
         }
-        assert_eq!(seen, [false, false, false, false, true, true, true, false, false, false]);
+        assert_eq!(seen, [false, false, false, true, true, true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_way_that_became_longer_is_nobody() {
+        let mut rival = Rival::default();
+        for second in 0..30_u64 {
+            rival.stepped_back(100_000.0 + (second % 3) as f64 * 2_000.0);
+            rival.queue(120.0, 0.0, second * 1_000_000);
+            assert!(!rival.is_there());
+        }
     }
 
     #[test]
@@ -70,9 +88,9 @@ mod tests {
             let phase = tenth % 40;
             let wait_ms = if phase < 20 { phase as f64 * 10.0 } else { 400.0 - phase as f64 * 10.0 };
             if phase == 15 || phase == 18 {
-                rival.stepped_back();
+                rival.stepped_back(1e6 / (tenth + 1) as f64);
             }
-            rival.queue(wait_ms, tenth * 100_000);
+            rival.queue(wait_ms, 0.0, tenth * 100_000);
             assert!(!rival.is_there(), "{tenth}");
         }
     }

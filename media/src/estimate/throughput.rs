@@ -68,8 +68,8 @@ impl Throughput {
     }
 
     /// What has arrived of what was sent since then: while the bottleneck is busy, its capacity.
-    pub(super) fn since(&self, sent_us: u64) -> Option<f64> {
-        self.measure(|slot| slot.sent_us <= sent_us).map(|measured| measured.arrived_bps)
+    pub(super) fn since(&self, sent_us: u64) -> Option<Measured> {
+        self.measure(|slot| slot.sent_us <= sent_us)
     }
 
     /// The rate from the newest slot that `begins` until now, or since the oldest there is.

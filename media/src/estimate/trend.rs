@@ -37,8 +37,11 @@ const RISE: f64 = 0.0087;
 const ADAPT_WITHIN: f64 = 15.0;
 /// The slope has to stay above the threshold this long, in ms, and for two groups.
 const OVER_MS: f64 = 10.0;
-/// Below this there is no queue worth the name, in ms: timers and radios make as much.
+/// Below this there is no queue worth the name, in ms: timers and radios make as much; nor below the time of a packet.
 const WAIT_MIN_MS: f64 = 8.0;
+/// Nor below so many times what the level moves anyway, averaged with this weight per group.
+const UNREST_TIMES: f64 = 4.0;
+const UNREST: f64 = 1.0 / 32.0;
 
 /// The window and the threshold.
 #[derive(Debug)]
@@ -52,7 +55,21 @@ pub(super) struct Trend {
     over_ms: f64,
     over_groups: u32,
     slope_before: f64,
+    /// How much the level usually moves from one group to the next, in ms.
+    unrest_ms: f64,
     usage: Usage,
+}
+
+/// A group, as the queue saw it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed {
+    pub(super) sent_us: u64,
+    /// What the queue does to packets, on an arbitrary scale.
+    pub(super) level_us: i64,
+    /// How long packets wait.
+    pub(super) wait_ms: f64,
+    /// How long one packet takes at the present rate.
+    pub(super) packet_ms: f64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,22 +90,27 @@ impl Trend {
             over_ms: 0.0,
             over_groups: 0,
             slope_before: 0.0,
+            unrest_ms: 0.0,
             usage: Usage::Normal,
         }
     }
 
-    /// A group arrived; `level_us` is what the queue does to it ([`super::queue`]).
-    pub(super) fn push(&mut self, sent_us: u64, level_us: i64, wait_ms: f64) {
+    /// A group arrived.
+    pub(super) fn push(&mut self, group: &Observed) {
         if self.last_ms.is_none() {
-            self.origin_us = level_us;
+            self.origin_us = group.level_us;
         }
-        let sent_ms = sent_us as f64 / 1_000.0;
+        let sent_ms = group.sent_us as f64 / 1_000.0;
         let elapsed_ms = self.last_ms.map_or(0.0, |last| (sent_ms - last).max(0.0));
         self.last_ms = Some(sent_ms);
         self.groups = self.groups.saturating_add(1);
-        self.keep(Sample { sent_ms, level_ms: (level_us - self.origin_us) as f64 / 1_000.0 });
+        let level_ms = (group.level_us - self.origin_us) as f64 / 1_000.0;
+        if let Some(before) = self.len.checked_sub(1).and_then(|last| self.samples.get(last)) {
+            self.unrest_ms += ((level_ms - before.level_ms).abs() - self.unrest_ms) * UNREST;
+        }
+        self.keep(Sample { sent_ms, level_ms });
         if let Some(slope) = self.slope() {
-            self.detect(slope, elapsed_ms, wait_ms);
+            self.detect(slope, elapsed_ms, group);
         }
     }
 
@@ -134,14 +156,15 @@ impl Trend {
         (below > 0.0).then(|| above / below)
     }
 
-    fn detect(&mut self, slope: f64, elapsed_ms: f64, wait_ms: f64) {
+    fn detect(&mut self, slope: f64, elapsed_ms: f64, group: &Observed) {
         let scaled = slope * f64::from(self.groups.min(GROUPS_FULL)) * GAIN;
         if scaled > self.threshold {
             self.over_ms += elapsed_ms;
             self.over_groups += 1;
             // A slope that falls again is a queue that will drain by itself.
             let lasting = self.over_ms > OVER_MS && self.over_groups > 1 && slope >= self.slope_before;
-            if lasting && wait_ms > WAIT_MIN_MS {
+            let noise_ms = WAIT_MIN_MS.max(group.packet_ms).max(self.unrest_ms * UNREST_TIMES);
+            if lasting && group.wait_ms > noise_ms {
                 self.usage = Usage::Over;
             }
         } else {
@@ -162,11 +185,16 @@ impl Trend {
 mod tests {
     use super::*;
 
+    fn group(sent_us: u64, wait_ms: f64) -> Observed {
+        let level_us = 50_000 + (wait_ms * 1_000.0) as i64;
+        Observed { sent_us, level_us, wait_ms, packet_ms: 5.0 }
+    }
+
     /// Feeds groups every 20 ms with these waits, and says when (in groups) overuse was seen first.
     fn first_over(waits: impl Iterator<Item = f64>) -> Option<usize> {
         let mut trend = Trend::new();
         waits.enumerate().find_map(|(n, wait_ms)| {
-            trend.push(n as u64 * 20_000, 50_000 + (wait_ms * 1_000.0) as i64, wait_ms);
+            trend.push(&group(n as u64 * 20_000, wait_ms));
             (trend.usage() == Usage::Over).then_some(n)
         })
     }
@@ -190,7 +218,7 @@ mod tests {
         let mut trend = Trend::new();
         for n in 0..60_u64 {
             let wait = n.saturating_sub(50) * 10_000;
-            trend.push(n * 20_000, wait as i64, wait as f64 / 1_000.0);
+            trend.push(&group(n * 20_000, wait as f64 / 1_000.0));
         }
         assert_eq!(trend.busy_since_us(), Some(50 * 20_000));
     }

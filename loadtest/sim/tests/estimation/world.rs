@@ -455,7 +455,8 @@ impl Flow {
                 for (ssrc, stream) in &mut self.arrivals {
                     let Some(begin) = stream.next else { continue };
                     let ahead = |sequence: u16| sequence.wrapping_sub(begin);
-                    let Some(last) = stream.arrived.keys().copied().filter(|s| ahead(*s) < 30_000).max_by_key(|s| ahead(*s))
+                    let Some(last) =
+                        stream.arrived.keys().copied().filter(|s| ahead(*s) < 30_000).max_by_key(|s| ahead(*s))
                     else {
                         continue;
                     };
@@ -475,8 +476,10 @@ impl Flow {
                 if told.is_empty() {
                     return;
                 }
-                let streams: Vec<_> =
-                    told.iter().map(|(ssrc, begin, fates)| rtcp::StreamFates { ssrc: *ssrc, begin: *begin, fates }).collect();
+                let streams: Vec<_> = told
+                    .iter()
+                    .map(|(ssrc, begin, fates)| rtcp::StreamFates { ssrc: *ssrc, begin: *begin, fates })
+                    .collect();
                 // Began near the wrap of 32 bits.
                 let since = now.duration_since(self.samples_zero(now)).as_secs_f64() + 65_530.0;
                 let timestamp = ((since * 65_536.0) as u64 & 0xffff_ffff) as u32;
