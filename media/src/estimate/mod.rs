@@ -503,6 +503,7 @@ impl Estimate {
     }
 
     fn take_probe(&mut self, bps: f64, now_us: u64) {
+        self.probing.answered();
         if self.trend.usage() == Usage::Over {
             return;
         }

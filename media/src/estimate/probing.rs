@@ -164,10 +164,16 @@ impl Probing {
         Some(Probe { cluster: ClusterId(id), bps: bps as u64, packets_min, bytes_min })
     }
 
+    /// Something is known of a probe: it need not be longer.
+    pub(super) fn answered(&mut self) {
+        if let Some(tried) = &mut self.tried {
+            tried.answered = true;
+        }
+    }
+
     /// A probe got this much through.
     pub(super) fn result(&mut self, bps: f64, now: &Now) {
-        let Some(tried) = &mut self.tried else { return };
-        tried.answered = true;
+        let Some(tried) = self.tried else { return };
         if bps >= tried.bps * SUCCESS {
             self.tried = None;
             self.limited_pause_us = LIMITED_US;

@@ -160,10 +160,14 @@ impl Rate {
     /// Against a flow that fills the queue: its own rules, a little milder.
     fn compete(&mut self, now: &Now) {
         self.drain = None;
+        if let Some(arrives) = now.arrived_bps {
+            self.rival.gets_through(arrives, now.us);
+        }
         let again_us = ((now.rtt_ms + RESPONSE_MS) * 1_000.0) as u64;
         let lately = self.decreased_us.is_some_and(|at| now.us.saturating_sub(at) < again_us);
         if now.lost && !lately {
             self.bps *= COMPETE_KEPT;
+            self.rival.cut();
             self.decreased_us = Some(now.us);
         } else if !now.lost {
             let elapsed_s = (now.us.saturating_sub(self.changed_us) as f64 / 1e6).min(1.0);

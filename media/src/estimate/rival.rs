@@ -12,6 +12,12 @@ const GONE_MS: f64 = 15.0;
 const STAYS_US: u64 = 3_000_000;
 /// Or, if we have little left to lose, for this long: by then a longer way has been noticed (see `queue`).
 const STAYS_LONG_US: u64 = 6_000_000;
+/// If what gets through, averaged over this time in µs, stays within this factor for so long in µs although we sent less in the meantime
+/// this often, the queue is our own after all: beside somebody, sending less is getting less.
+const AVERAGE_US: f64 = 1_500_000.0;
+const ALONE_WITHIN: f64 = 1.10;
+const ALONE_US: u64 = 10_000_000;
+const ALONE_CUTS: u32 = 2;
 /// And in the meantime we have to have stepped back so often, …
 const STEPS_BACK: u32 = 3;
 /// … each time getting through less than this share of the time before. Alone on a link, what gets through is always the same.
@@ -25,18 +31,38 @@ pub(super) struct Rival {
     steps_back: u32,
     steps_down: u32,
     arrived_bps: Option<f64>,
-    there: bool,
+    /// Since when somebody is assumed to be there.
+    since_us: Option<u64>,
+    /// What gets through meanwhile: on average, and the bounds of that since a moment.
+    mean_bps: f64,
+    most_bps: f64,
+    least_bps: f64,
+    least_us: u64,
+    cuts: u32,
+    at_us: u64,
 }
 
 impl Rival {
     /// The queue is this long now, while a packet takes so long.
     pub(super) fn queue(&mut self, wait_ms: f64, packet_ms: f64, now_us: u64) {
-        if wait_ms < packet_ms / 2.0 + if self.there { GONE_MS } else { SHORT_MS } {
+        if wait_ms < packet_ms / 2.0 + if self.is_there() { GONE_MS } else { SHORT_MS } {
             *self = Self { short_us: now_us, ..Self::default() };
         }
         let stays_us = now_us.saturating_sub(self.short_us);
         let shrinking = self.steps_down >= STEPS_BACK && stays_us >= STAYS_US;
-        self.there |= shrinking || (self.steps_back >= STEPS_BACK && stays_us >= STAYS_LONG_US);
+        if self.since_us.is_none() && (shrinking || (self.steps_back >= STEPS_BACK && stays_us >= STAYS_LONG_US)) {
+            self.since_us = Some(now_us);
+        }
+        if let Some(since_us) = self.since_us
+            && now_us.saturating_sub(since_us.max(self.least_us)) >= ALONE_US
+        {
+            // Nobody shares a link on which we always get the same.
+            let alone = self.cuts >= ALONE_CUTS && self.most_bps < self.least_bps * ALONE_WITHIN;
+            (self.cuts, self.least_us, self.most_bps, self.least_bps) = (0, now_us, self.mean_bps, self.mean_bps);
+            if alone {
+                *self = Self { short_us: now_us, ..Self::default() };
+            }
+        }
     }
 
     /// We step back because the queue grows, while so much gets through.
@@ -47,9 +73,23 @@ impl Rival {
         self.arrived_bps = Some(arrived_bps);
     }
 
+    /// So much gets through while somebody is assumed to be there.
+    pub(super) fn gets_through(&mut self, bps: f64, now_us: u64) {
+        let weight = 1.0 - (-(now_us.saturating_sub(self.at_us) as f64) / AVERAGE_US).exp();
+        self.at_us = now_us;
+        self.mean_bps += (bps - self.mean_bps) * weight;
+        self.most_bps = self.most_bps.max(self.mean_bps);
+        self.least_bps = self.least_bps.min(self.mean_bps);
+    }
+
+    /// We sent less because something was lost.
+    pub(super) fn cut(&mut self) {
+        self.cuts += 1;
+    }
+
     /// Somebody keeps the queue full.
     pub(super) fn is_there(&self) -> bool {
-        self.there
+        self.since_us.is_some()
     }
 }
 
