@@ -25,10 +25,11 @@ mod queue;
 mod rate;
 mod reports;
 mod rival;
+mod round;
+mod seam;
 mod throughput;
 mod trend;
 
-use crate::packet::Ssrc;
 use clock::{PeerClock, Verdict};
 use cluster::Clusters;
 use groups::{Group, Groups};
@@ -41,58 +42,14 @@ use probing::Probing;
 use queue::Queue;
 use rate::Rate;
 use reports::Reports;
-use std::num::NonZeroU8;
+use round::{Anchor, Newest, Round, Unit};
 use std::time::{Duration, Instant};
 use throughput::{Measured, Throughput};
 use trend::{Trend, Usage};
 
 pub use history::PACKETS_MAX;
 pub use ignored::Ignored;
-
-/// Which probe a packet belongs to. Numbers come again after 255 probes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClusterId(pub NonZeroU8);
-
-/// A packet that left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
-    /// Its transport-wide number: rises by one per packet of this subscriber, whatever its source, wraps.
-    pub number: u16,
-    /// Bytes on the wire, IP and UDP headers included.
-    pub bytes: u16,
-    /// RTP source, for feedback that names packets by source and sequence number (RFC 8888).
-    pub ssrc: Ssrc,
-    /// RTP sequence number.
-    pub sequence: u16,
-    /// The probe it was sent for.
-    pub probe: Option<ClusterId>,
-}
-
-/// A wish to send a little faster for a moment, with repeats or padding where there is no media, to see whether the way
-/// carries it. Mark the packets with `cluster` and end when both minima are reached; send them evenly, in bursts of a few
-/// milliseconds at most: a probe sent at one moment says nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probe {
-    /// The mark.
-    pub cluster: ClusterId,
-    /// At which pace.
-    pub bps: u64,
-    /// At least so many packets.
-    pub packets_min: u16,
-    /// At least so many bytes (as in [`Sent::bytes`]).
-    pub bytes_min: u32,
-}
-
-/// Where the estimate begins and stays between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Assumed before anything is known.
-    pub start_bps: u64,
-    /// Never below.
-    pub min_bps: u64,
-    /// Never above.
-    pub max_bps: u64,
-}
+pub use seam::{Bounds, ClusterId, MAX_BPS, MIN_BPS, Probe, START_BPS, Sent};
 
 /// One subscriber's bandwidth estimate.
 #[derive(Debug)]
@@ -593,68 +550,6 @@ impl Estimate {
     }
 }
 
-/// One feedback while it is taken in.
-#[derive(Debug)]
-struct Round {
-    unit: Unit,
-    anchor: Option<Anchor>,
-    newest: Option<Newest>,
-    /// What the probes say that it completes.
-    probed_bps: Option<f64>,
-}
-
-impl Round {
-    fn new(unit: Unit) -> Self {
-        Self { unit, anchor: None, newest: None, probed_bps: None }
-    }
-}
-
-/// Ticks of the peer's clock.
-#[derive(Debug, Clone, Copy)]
-enum Unit {
-    /// 250 µs.
-    TransportWide,
-    /// 1/65,536 s.
-    Ntp,
-}
-
-impl Unit {
-    #[inline]
-    fn us(self, ticks: i64) -> i64 {
-        match self {
-            Self::TransportWide => ticks * 250,
-            Self::Ntp => ticks * 15_625 / 1_024,
-        }
-    }
-}
-
-/// The first arrival of a feedback, as told and on the extended clock.
-#[derive(Debug, Clone, Copy)]
-struct Anchor {
-    ticks: i64,
-    extended: i64,
-    doubtful: bool,
-}
-
-/// The newest packet that a feedback speaks of.
-#[derive(Debug, Clone, Copy)]
-struct Newest {
-    sent_us: u64,
-    held_us: u64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { start_bps: START_BPS, min_bps: MIN_BPS, max_bps: MAX_BPS }
-    }
-}
-
-/// Bits per second assumed before anything is known: a base layer or two and sound; the first probes, a round trip later, say more.
-pub const START_BPS: u64 = 300_000;
-/// Never less, in bits per second: a voice still passes.
-pub const MIN_BPS: u64 = 30_000;
-/// Never more, in bits per second: far above any view.
-pub const MAX_BPS: u64 = 100_000_000;
 /// The pacer's pace as a multiple of the target, usually and while a queue of so many ms stands in the network.
 const PACE: f64 = 1.5;
 const PACE_QUEUED: f64 = 1.2;

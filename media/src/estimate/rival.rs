@@ -113,11 +113,34 @@ mod tests {
     #[test]
     fn a_way_that_became_longer_is_nobody() {
         let mut rival = Rival::default();
-        for second in 0..30_u64 {
+        for second in 0..5_u64 {
+            // It takes `queue` three seconds to know; what gets through stays the same meanwhile.
             rival.stepped_back(100_000.0 + (second % 3) as f64 * 2_000.0);
             rival.queue(120.0, 0.0, second * 1_000_000);
-            assert!(!rival.is_there());
+            assert!(!rival.is_there(), "{second}");
         }
+    }
+
+    #[test]
+    fn whoever_gets_the_same_whatever_he_sends_is_alone() {
+        let there_after = |gets: fn(u64) -> f64| {
+            let mut rival = Rival::default();
+            for tenth in 0..400_u64 {
+                if tenth < 100 && tenth % 10 == 0 {
+                    rival.stepped_back(1e6 / (tenth + 1) as f64);
+                }
+                rival.queue(120.0, 0.0, tenth * 100_000);
+                if rival.is_there() {
+                    rival.gets_through(gets(tenth), tenth * 100_000);
+                    if tenth % 30 == 0 {
+                        rival.cut();
+                    }
+                }
+            }
+            rival.is_there()
+        };
+        assert!(there_after(|tenth| 300_000.0 + (tenth % 60) as f64 * 3_000.0), "a share that rises and falls");
+        assert!(!there_after(|tenth| 300_000.0 + (tenth % 3) as f64 * 5_000.0), "all of a link");
     }
 
     #[test]
