@@ -23,6 +23,8 @@ const LIMITED: f64 = 2.0;
 /// Pause between two of these, in µs; it doubles while they bring nothing, up to the second.
 const LIMITED_US: u64 = 5_000_000;
 const LIMITED_MOST_US: u64 = 30_000_000;
+/// Probing does not wake anybody more often than this, in µs.
+const SOON_US: u64 = 250_000;
 /// Nothing above this multiple of what is wanted is tried: the rest could not be used.
 const WANTED: f64 = 1.25;
 /// A fall to less than this share is a large one, worth a second look …
@@ -32,6 +34,8 @@ const LOOK_AGAIN: f64 = 0.85;
 /// … not before, and not after, in µs.
 const LOOK_AFTER_US: u64 = 3_000_000;
 const LOOK_UNTIL_US: u64 = 15_000_000;
+/// Less than this above what is known already is not worth a probe.
+const WORTH: f64 = 1.05;
 /// Packets and time of a probe: long enough to average over a radio's short pauses, short enough to leave no queue behind.
 const PACKETS_MIN: u16 = 5;
 const SPAN_S: f64 = 0.02;
@@ -209,7 +213,8 @@ impl Probing {
             return;
         }
         self.look_again(now);
-        if now.limited && now.us >= self.limited_next_us && self.ask(now.bps * LIMITED, now.bps, now.wanted_bps) {
+        if now.limited && now.us >= self.limited_next_us {
+            self.ask(now.bps * LIMITED, now.bps, now.wanted_bps);
             self.limited_next_us = now.us + self.limited_pause_us;
             self.limited_pause_us = (self.limited_pause_us * 2).min(LIMITED_MOST_US);
         }
@@ -218,11 +223,14 @@ impl Probing {
     /// When to call [`Self::handle_timeout`] next.
     pub(super) fn deadline_us(&self, now: &Now) -> Option<u64> {
         let given_up = self.sending.map(|s| s.until_us).or(self.tried.map(|t| t.until_us));
+        if !self.begun || !now.calm || given_up.is_some() {
+            // What calms the way down is feedback, and that is looked at anyway.
+            return given_up;
+        }
         let more = now.wanted_bps.is_none_or(|wanted| wanted > now.bps);
-        let soon_us = now.us + LIMITED_US / 20;
-        let limited = (self.begun && now.limited && more).then_some(self.limited_next_us.max(soon_us));
-        let again = self.fell.map(|fell| (fell.at_us + LOOK_AFTER_US).max(soon_us));
-        [given_up, limited, again].into_iter().flatten().min()
+        let limited = (now.limited && more).then_some(self.limited_next_us);
+        let again = self.fell.map(|fell| fell.at_us + LOOK_AFTER_US);
+        [limited, again].into_iter().flatten().min().map(|at| at.max(now.us + SOON_US))
     }
 
     fn look_again(&mut self, now: &Now) {
@@ -240,15 +248,13 @@ impl Probing {
     }
 
     /// Puts a rate into the queue, if it is worth trying.
-    fn ask(&mut self, bps: f64, present_bps: f64, wanted_bps: Option<f64>) -> bool {
+    fn ask(&mut self, bps: f64, present_bps: f64, wanted_bps: Option<f64>) {
         let most = wanted_bps.map_or(self.max_bps, |wanted| (wanted * WANTED).min(self.max_bps));
         let bps = bps.min(most);
         let highest = self.waiting[..self.waiting_len].iter().copied().fold(present_bps, f64::max);
-        if bps <= highest * 1.05 || self.waiting_len == WAITING {
-            return false;
+        if bps > highest * WORTH && self.waiting_len < WAITING {
+            self.waiting[self.waiting_len] = bps;
+            self.waiting_len += 1;
         }
-        self.waiting[self.waiting_len] = bps;
-        self.waiting_len += 1;
-        true
     }
 }

@@ -95,8 +95,8 @@ fn a_capacity_drop_is_noticed_within_300_ms() {
             world.set(Shape::narrow(500_000, ms(500), ms(25)));
             world.run(noticed);
             at_most("noticed", world.flows[0].target_kbps(0.01), before * 0.85);
-            world.run(ms(1_500) - noticed);
-            at_most("a second and a half later", world.flows[0].target_kbps(0.01), 600.0);
+            world.run(ms(2_000) - noticed);
+            at_most("two seconds later", world.flows[0].target_kbps(0.01), 600.0);
             world.run(seconds(19));
             // What was on its way when it happened is gone, in the network and in the pacer.
             at_most("queue", world.flows[0].queue_ms(16.0, 0.95), 150.0);
