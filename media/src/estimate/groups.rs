@@ -52,15 +52,15 @@ impl Groups {
             return None;
         }
         let transit_us = arrival_us - packet.sent_us as i64;
-        if let Some(group) = &mut self.open {
-            if packet.sent_us - group.first_sent_us <= SPAN_US || group.came_with(arrival_us, transit_us) {
-                group.last_sent_us = group.last_sent_us.max(packet.sent_us);
-                group.last_arrival_us = group.last_arrival_us.max(arrival_us);
-                group.transit_us = group.transit_us.min(transit_us);
-                group.last_transit_us = transit_us;
-                group.bytes += bytes;
-                return None;
-            }
+        if let Some(group) = &mut self.open
+            && (packet.sent_us - group.first_sent_us <= SPAN_US || group.came_with(arrival_us, transit_us))
+        {
+            group.last_sent_us = group.last_sent_us.max(packet.sent_us);
+            group.last_arrival_us = group.last_arrival_us.max(arrival_us);
+            group.transit_us = group.transit_us.min(transit_us);
+            group.last_transit_us = transit_us;
+            group.bytes += bytes;
+            return None;
         }
         self.sent_us = packet.sent_us;
         self.open.replace(Group {

@@ -159,11 +159,6 @@ impl Loss {
         self.average
     }
 
-    /// Losses of before say nothing of now.
-    pub(super) fn restart(&mut self) {
-        *self = Self { inherent: self.inherent, ..Self::new() };
-    }
-
     fn kept(&self) -> impl Iterator<Item = (f64, Observation)> + '_ {
         let kept = self.made.min(OBSERVATIONS);
         let mut weight = 1.0;
