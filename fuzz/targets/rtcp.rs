@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lyceum_wire::rtcp::{Compound, Packet, STATUSES_MAX, Writer};
+use lyceum_wire::rtcp::{Compound, Fate, Packet, STATUSES_MAX, StreamFates, Writer};
 
 fuzz_target!(|datagram: &[u8]| {
     let mut packets = 0;
@@ -46,6 +46,31 @@ fuzz_target!(|datagram: &[u8]| {
                 let low = |ticks: Option<i64>| ticks.map(|ticks| ticks & 0xffff_ffff);
                 let times = again.arrivals().map(|arrival| low(arrival.ticks));
                 assert!(times.eq(arrivals.into_iter().map(low).take(taken)));
+            }
+            Packet::Congestion(feedback) => {
+                let streams: Vec<_> = feedback.streams().collect();
+                let fates: Vec<Vec<Fate>> =
+                    streams.iter().map(|stream| stream.fates().map(|(_, fate)| fate).collect()).collect();
+                for (stream, fates) in streams.iter().zip(&fates) {
+                    assert_eq!(stream.len(), fates.len());
+                    assert_eq!(stream.fate(stream.begin), fates.first().copied());
+                }
+                let told: Vec<_> = streams
+                    .iter()
+                    .zip(&fates)
+                    .map(|(stream, fates)| StreamFates { ssrc: stream.ssrc, begin: stream.begin, fates })
+                    .collect();
+                let mut out = vec![0; datagram.len() + 16];
+                let mut writer = Writer::new(&mut out);
+                writer.congestion_feedback(feedback.sender, feedback.timestamp, &told).expect("room");
+                let Some(Ok(Packet::Congestion(again))) = Compound::new(writer.written()).next() else {
+                    panic!("what was written can be read");
+                };
+                assert_eq!(again.timestamp, feedback.timestamp);
+                assert!(again.streams().zip(&fates).all(|(stream, fates)| {
+                    stream.fates().map(|(_, fate)| fate).eq(fates.iter().copied())
+                }));
+                assert_eq!(again.streams().count(), streams.len());
             }
             Packet::PictureLoss { .. } | Packet::Other { .. } => {}
         }

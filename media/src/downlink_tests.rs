@@ -44,7 +44,16 @@ fn voice(seq: u64, now: Instant, payload: &[u8]) -> Packet<'_> {
 }
 
 fn offer(downlinks: &mut Downlinks, id: DownlinkId, slot: u16, seq: u64, now: Instant) -> Result<bool, Drop> {
-    let packet = voice(seq, now, b"hello");
+    offer_this(downlinks, id, slot, voice(seq, now, b"hello"), now)
+}
+
+fn offer_this(
+    downlinks: &mut Downlinks,
+    id: DownlinkId,
+    slot: u16,
+    packet: Packet<'_>,
+    now: Instant,
+) -> Result<bool, Drop> {
     let meaning = Meaning::of(Codec::Opus, &packet).unwrap();
     let mut drops = Drops::default();
     let offers = [Offer { packet, meaning, begin: Begin::Live { at: now } }];
@@ -249,8 +258,7 @@ fn copies_of_sound_go_to_who_takes_them_and_the_sound_alone_to_the_others() {
         for (seq, payload) in [(1, &redundant[..]), (2, b"plain")] {
             let mut packet = voice(seq, now, payload);
             packet.flags.redundant = seq == 1;
-            let meaning = Meaning::of(Codec::Opus, &packet).unwrap();
-            downlinks.offer(id, SlotIndex(0), &packet, &meaning, Begin::Live { at: now }, now).unwrap();
+            offer_this(&mut downlinks, id, 0, packet, now).unwrap();
             let mut inbound = Inbound::new(&keys()).unwrap();
             downlinks.flush(|transmit| {
                 let mut datagram = transmit.bytes.to_vec();
@@ -268,9 +276,7 @@ fn copies_of_sound_go_to_who_takes_them_and_the_sound_alone_to_the_others() {
         assert!(first.is_some());
         let mut broken = voice(3, now, &redundant[..6]);
         broken.flags.redundant = true;
-        let meaning = Meaning::of(Codec::Opus, &broken).unwrap();
-        let offered = downlinks.offer(id, SlotIndex(0), &broken, &meaning, Begin::Live { at: now }, now);
-        assert_eq!(offered, Err(Drop::Malformed));
+        assert_eq!(offer_this(&mut downlinks, id, 0, broken, now), Err(Drop::Malformed));
         downlinks.remove(id);
     }
 }

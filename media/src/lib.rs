@@ -12,6 +12,7 @@
 
 pub mod downlink;
 pub mod drop;
+pub mod estimate;
 pub mod feedback;
 pub mod frame;
 pub mod packet;

@@ -288,7 +288,7 @@ impl World {
 
     fn view(&mut self, who: &str, width: u16, height: u16) {
         let downlink = self.viewers[who].downlink;
-        let tile = Tile { track: name("ana"), width, height };
+        let tile = Tile { track: name("ana"), width, height, pinned: false };
         self.room.view(downlink, &[tile], &mut self.downlinks, self.now);
         self.settle();
     }

@@ -1,4 +1,4 @@
-//! RTCP (RFC 3550 §6, RFC 4585, RFC 5104, RFC 5506 reduced size): reading compound packets, writing them.
+//! RTCP (RFC 3550 §6, RFC 4585, RFC 5104, RFC 5506 reduced size, RFC 8888): reading compound packets, writing them.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -15,8 +15,10 @@
 use crate::cursor::Reader;
 
 pub use crate::cursor::Full;
+pub use ccfb::{CongestionFeedback, Fate, REPORTS_OF_STREAM_MAX, Stream, StreamFates, Streams};
 pub use twcc::{Arrival, Arrivals, STATUSES_MAX, TransportFeedback};
 
+mod ccfb;
 mod twcc;
 mod write;
 
@@ -86,6 +88,8 @@ pub enum Packet<'a> {
     },
     /// When packets arrived, by transport-wide number.
     Transport(TransportFeedback<'a>),
+    /// When packets arrived, by stream and RTP sequence number (RFC 8888).
+    Congestion(CongestionFeedback<'a>),
     /// Anything else, unread.
     Other {
         /// PT.
@@ -164,6 +168,7 @@ fn packet(packet_type: u8, format: u8, body: &[u8]) -> Option<Packet<'_>> {
             Packet::Nack { sender: reader.u32()?, media: reader.u32()?, lost: Lost::new(chunks(reader.rest())) }
         }
         (pt::TRANSPORT_FEEDBACK, fmt::TRANSPORT_WIDE) => Packet::Transport(TransportFeedback::read(reader)?),
+        (pt::TRANSPORT_FEEDBACK, fmt::CONGESTION) => Packet::Congestion(CongestionFeedback::read(reader)?),
         (pt::PAYLOAD_FEEDBACK, fmt::PICTURE_LOSS) => {
             Packet::PictureLoss { sender: reader.u32()?, media: reader.u32()? }
         }
@@ -394,6 +399,7 @@ mod pt {
 /// Feedback formats.
 mod fmt {
     pub(super) const NACK: u8 = 1;
+    pub(super) const CONGESTION: u8 = 11;
     pub(super) const TRANSPORT_WIDE: u8 = 15;
     pub(super) const PICTURE_LOSS: u8 = 1;
     pub(super) const FULL_INTRA: u8 = 4;

@@ -144,6 +144,54 @@ fn chunks_that_say_nothing_do_not_hang() {
 }
 
 #[test]
+fn congestion_feedback_by_hand() {
+    // Two streams; the first with an odd count and so with padding behind it.
+    let bytes = hex("8b cd 000b 00000001 00000002 fffe 0003 8400 0000 e001 0000
+         00000003 0007 0002 9ffe 9fff 00000000 0000 0000 b2c3d4e5");
+    let Packet::Congestion(feedback) = one(&bytes) else { panic!() };
+    assert_eq!((feedback.sender, feedback.timestamp), (1, 0xb2c3_d4e5));
+    let streams: Vec<_> = feedback.streams().collect();
+    assert_eq!(streams.len(), 3);
+    let arrived = |offset, ecn| Fate::Arrived { offset, ecn };
+    let fates: Vec<_> = streams[0].fates().collect();
+    assert_eq!(fates, [(0xfffe, arrived(Some(1024), 0)), (0xffff, Fate::Missing), (0, arrived(Some(1), 3))]);
+    assert_eq!((streams[0].ssrc, streams[0].fate(0)), (2, Some(arrived(Some(1), 3))));
+    assert_eq!((streams[0].fate(0xfffd), streams[0].fate(1)), (None, None));
+    let fates: Vec<_> = streams[1].fates().collect();
+    assert_eq!(fates, [(7, arrived(None, 0)), (8, arrived(None, 0))], "too long ago, and not known");
+    assert!(streams[2].is_empty());
+    // Written again it is the same.
+    let of = |stream: &Stream<'_>| stream.fates().map(|(_, fate)| fate).collect::<Vec<_>>();
+    let fates: Vec<_> = streams.iter().map(of).collect();
+    let again: Vec<_> = streams
+        .iter()
+        .zip(&fates)
+        .map(|(stream, fates)| StreamFates { ssrc: stream.ssrc, begin: stream.begin, fates })
+        .collect();
+    let mut out = [0; 64];
+    let mut writer = Writer::new(&mut out);
+    writer.congestion_feedback(1, 0xb2c3_d4e5, &again).unwrap();
+    // "Not known" has two spellings; we write one.
+    let expected = hex("8b cd 000b 00000001 00000002 fffe 0003 8400 0000 e001 0000
+         00000003 0007 0002 9ffe 9ffe 00000000 0000 0000 b2c3d4e5");
+    assert_eq!(writer.written(), expected);
+}
+
+#[test]
+fn congestion_feedback_that_promises_too_much() {
+    // A stream that claims more packets than there are bytes, and one that claims more than the standard allows.
+    for count in ["0009", "4001", "ffff"] {
+        let bytes = hex(&format!("8b cd 0005 00000001 00000002 0000 {count} 8400 8400 b2c3d4e5"));
+        let Packet::Congestion(feedback) = one(&bytes) else { panic!() };
+        assert_eq!(feedback.streams().count(), 0);
+    }
+    let bytes = hex("8b cd 0001 00000001");
+    assert_eq!(Compound::new(&bytes).next().unwrap().unwrap_err(), Error::Truncated);
+    let bytes = hex("8b cd 0002 00000001 b2c3d4e5");
+    assert!(matches!(one(&bytes), Packet::Congestion(feedback) if feedback.streams().count() == 0));
+}
+
+#[test]
 fn golden_packets_are_written() {
     let mut out = [0; 256];
     let mut writer = Writer::new(&mut out);
@@ -212,6 +260,28 @@ proptest! {
     }
 
     #[test]
+    fn congestion_feedback_comes_back(timestamp: u32, streams in proptest::collection::vec((any::<u32>(), any::<u16>(),
+        proptest::collection::vec(proptest::option::of((proptest::option::of(0_u16..0x1ffe), 0_u8..4)), 0..90)), 0..6))
+    {
+        let fates: Vec<Vec<Fate>> = streams.iter().map(|(_, _, fates)| fates.iter().map(|fate| match fate {
+            None => Fate::Missing,
+            Some((offset, ecn)) => Fate::Arrived { offset: *offset, ecn: *ecn },
+        }).collect()).collect();
+        let told: Vec<_> = streams.iter().zip(&fates)
+            .map(|((ssrc, begin, _), fates)| StreamFates { ssrc: *ssrc, begin: *begin, fates }).collect();
+        let mut out = [0; 1400];
+        let mut writer = Writer::new(&mut out);
+        writer.congestion_feedback(9, timestamp, &told).unwrap();
+        let Packet::Congestion(read) = one(writer.written()) else { panic!() };
+        prop_assert_eq!((read.sender, read.timestamp), (9, timestamp));
+        prop_assert_eq!(read.streams().count(), told.len());
+        for (stream, told) in read.streams().zip(&told) {
+            prop_assert_eq!((stream.ssrc, stream.begin), (told.ssrc, told.begin));
+            prop_assert_eq!(stream.fates().map(|(_, fate)| fate).collect::<Vec<_>>(), told.fates);
+        }
+    }
+
+    #[test]
     fn nacks_come_back(start: u16, gaps in proptest::collection::vec(1_u16..40, 1..60)) {
         let mut lost = vec![start];
         for gap in gaps {
@@ -269,6 +339,9 @@ proptest! {
                 Ok(Packet::Description(described)) => drop(described.count()),
                 Ok(Packet::Nack { lost, .. }) => prop_assert!(lost.count() <= noise.len() / 4 * 17),
                 Ok(Packet::Transport(feedback)) => prop_assert!(feedback.arrivals().count() <= usize::from(STATUSES_MAX)),
+                Ok(Packet::Congestion(feedback)) => {
+                    prop_assert!(feedback.streams().map(|stream| stream.fates().count()).sum::<usize>() <= noise.len() / 2);
+                }
                 Ok(_) | Err(_) => {}
             }
         }

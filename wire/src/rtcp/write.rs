@@ -1,6 +1,6 @@
 //! Writing RTCP: packets one after the other into a caller's buffer.
 
-use super::{Full, IntraRequest, REMB, Report, SDES_CNAME, fmt, pt, twcc};
+use super::{Full, IntraRequest, REMB, Report, SDES_CNAME, StreamFates, ccfb, fmt, pt, twcc};
 use crate::cursor::Cursor;
 
 /// Most report blocks in one packet (5 bits of count).
@@ -205,6 +205,23 @@ impl<'a> Writer<'a> {
             Ok(())
         })?;
         Ok(taken)
+    }
+
+    /// Says what became of packets by stream and RTP sequence number (RFC 8888). `timestamp` is [`super::ntp_middle`] of
+    /// now; the offsets of the fates count back from it.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn congestion_feedback(
+        &mut self,
+        sender: u32,
+        timestamp: u32,
+        streams: &[StreamFates<'_>],
+    ) -> Result<(), Full> {
+        self.packet(pt::TRANSPORT_FEEDBACK, fmt::CONGESTION, |cursor| {
+            cursor.u32(sender)?;
+            ccfb::write(cursor, timestamp, streams)
+        })
     }
 
     /// Writes the common header, the body, padding and the length.
