@@ -77,6 +77,10 @@ drops! {
     SubscriberGone => "subscriber_gone",
     /// The subscriber's batch for this turn is full.
     OutboxFull => "outbox_full",
+    /// The way to the subscriber carries less than comes, and it had waited too long.
+    PacerFull => "pacer_full",
+    /// The slot shows another track by the time the packet might leave.
+    SlotChanged => "slot_changed",
     /// The subscriber's slot has no payload type for the track's codec.
     CodecNotNegotiated => "codec_not_negotiated",
     // Repairs.

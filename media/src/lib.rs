@@ -10,11 +10,13 @@
 //! One shard owns one [`Downlinks`] arena and any number of [`Room`]s and [`Uplink`]s.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests pick a moment to begin at"))]
 
+pub mod allocate;
 pub mod downlink;
 pub mod drop;
 pub mod estimate;
 pub mod feedback;
 pub mod frame;
+pub mod pace;
 pub mod packet;
 pub mod room;
 pub mod seq;

@@ -208,7 +208,7 @@ struct World {
 
 fn extensions() -> ext::Map {
     let mut map = ext::Map::new();
-    for (id, kind) in [(4, Ext::Mid), (12, Ext::DependencyDescriptor), (3, Ext::TransportSequence)] {
+    for (id, kind) in [(4, Ext::Mid), (12, Ext::DependencyDescriptor)] {
         map.set(id, kind);
     }
     map

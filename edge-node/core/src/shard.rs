@@ -407,11 +407,25 @@ impl Shard {
                     self.working = Some(Work::Room(place));
                     self.room_timeout(place, now);
                 }
-                Alarm::Downlinks => self.downlinks.handle_timeout(now),
+                Alarm::Downlinks => self.pace(now),
                 Alarm::Turn => self.turn_timeout(now),
             }
         }
         self.working = None;
+    }
+
+    /// Reports that are due, and queues whose turn it is.
+    fn pace(&mut self, now: Instant) {
+        self.downlinks.handle_timeout(now);
+        while let Some(downlink) = self.downlinks.poll_paced(now) {
+            let index = self.peer_by_downlink.get(&downlink).copied();
+            let Some(place) = index.and_then(|index| Some(self.peers.get(index)?.room)) else { continue };
+            if let Some(room) = self.rooms.get_mut(place) {
+                self.working = Some(Work::Room(place));
+                room.hop.room.pace(downlink, &mut self.downlinks, now);
+                self.touch_room(place);
+            }
+        }
     }
 
     // ── The owner said ──────────────────────────────────────────────────────────────────────────────────────────

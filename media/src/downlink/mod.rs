@@ -8,11 +8,13 @@ mod outbox;
 mod report;
 mod slot;
 mod template;
+mod way;
 
 use crate::drop::{Drop, Drops};
 use crate::feedback::report::NtpClock;
+use crate::pace::Waiting;
 use crate::packet::{Codec, Packet, Ssrc};
-use crate::sink::{Offer, Origin};
+use crate::sink::{Begin, Offer, Origin};
 use crate::srtp::{Keys, Outbound, SrtpError};
 use crate::track::Meaning;
 use lyceum_wire::signal::SlotKind;
@@ -22,6 +24,8 @@ use slot::Wire;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+pub(crate) use way::Budget;
+use way::Way;
 
 pub use outbox::{BATCH_BYTES_MAX, OUTBOX_BYTES_MAX, SEGMENTS_MAX};
 pub(crate) use slot::Slot;
@@ -115,6 +119,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Repairs among them.
     pub repairs: u64,
+    /// Packets sent only to see what the way carries: repeats and padding.
+    pub probes: u64,
     /// NACKed numbers received.
     pub nacked: u64,
     /// PLI and FIR received.
@@ -130,6 +136,24 @@ pub(crate) struct Taken {
     pub(crate) awaits: u8,
 }
 
+/// Whether packets come now, or had to wait and may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// They come.
+    Comes,
+    /// They have waited.
+    Waited,
+}
+
+/// Why a packet is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was asked for.
+    Asked,
+    /// To see what the way carries.
+    Probe,
+}
+
 /// All sending sides of one shard.
 pub struct Downlinks {
     entries: Vec<Entry>,
@@ -140,6 +164,8 @@ pub struct Downlinks {
     spare: Vec<Outbox>,
     /// When whose sender reports are due.
     reports: BTreeSet<(Instant, DownlinkId)>,
+    /// When whose queue or probe goes on.
+    paced: BTreeSet<(Instant, DownlinkId)>,
     /// Where descriptors are written before their packets.
     scratch: [u8; dd::BYTES_MAX],
 }
@@ -165,6 +191,7 @@ pub(crate) struct Downlink {
     /// Numbers used by sources whose slots are gone: under the same keys none may be used twice.
     retired: Vec<Retired>,
     outbox: Option<Outbox>,
+    way: Way,
     /// Next transport-wide number.
     transport: u16,
     reception: Reception,
@@ -191,16 +218,18 @@ impl Downlinks {
             dirty: Vec::new(),
             spare: Vec::new(),
             reports: BTreeSet::new(),
+            paced: BTreeSet::new(),
             scratch: [0; dd::BYTES_MAX],
         }
     }
 
     /// Adds a peer's sending side: no keys, no address, no slots yet.
-    pub fn insert(&mut self, config: Config, _now: Instant) -> DownlinkId {
+    pub fn insert(&mut self, config: Config, now: Instant) -> DownlinkId {
         let clock = NtpClock { epoch: config.epoch, ntp: config.epoch_ntp };
         let downlink = Box::new(Downlink {
             transport: (config.seed >> 8) as u16,
             tells_send_time: config.extensions.id(ext::Kind::AbsSendTime).is_some(),
+            way: Way::new(config.extensions.id(ext::Kind::TransportSequence).is_some(), now),
             config,
             clock,
             outbound: None,
@@ -231,6 +260,7 @@ impl Downlinks {
         if let Some(due) = downlink.report_due {
             self.reports.remove(&(due, id));
         }
+        self.paced.retain(|(_, other)| *other != id);
         if let Some(mut outbox) = downlink.outbox {
             outbox.clear();
             self.spare.push(outbox);
@@ -254,6 +284,7 @@ impl Downlinks {
         if let Some(downlink) = self.find_mut(id) {
             downlink.config.extensions = extensions.clone();
             downlink.tells_send_time = extensions.id(ext::Kind::AbsSendTime).is_some();
+            downlink.way.answers = extensions.id(ext::Kind::TransportSequence).is_some();
             for slot in &mut downlink.slots {
                 slot.renew(extensions);
             }
@@ -324,7 +355,7 @@ impl Downlinks {
         self.find(id).map(|downlink| downlink.sent)
     }
 
-    /// Sender reports that are due.
+    /// Sender reports that are due. Whose queue is due is said by [`Self::poll_paced`].
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, id)) = self.reports.first().copied().filter(|(due, _)| *due <= now) {
             self.reports.pop_first();
@@ -335,7 +366,7 @@ impl Downlinks {
     /// When to call [`Self::handle_timeout`] next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.reports.first().map(|(due, _)| *due)
+        [self.reports.first(), self.paced.first()].into_iter().flatten().map(|(due, _)| *due).min()
     }
 
     /// Hands out everything written since the last flush, at most one send call per size change and peer. Call at the end of each turn.
@@ -356,7 +387,8 @@ impl Downlinks {
         }
     }
 
-    /// Packets of one track for one slot, in order: the hot path. `layers`: of these the slot takes any, a bit each.
+    /// Packets of one track for one slot, in order: the hot path. `layers`: of these the slot takes any, a bit each. What the way
+    /// does not carry yet waits, unless `turn` says that it has waited.
     #[inline]
     pub(crate) fn offer(
         &mut self,
@@ -364,6 +396,7 @@ impl Downlinks {
         slot: SlotIndex,
         offers: &[Offer<'_>],
         layers: u8,
+        turn: Turn,
         drops: &mut Drops,
         now: Instant,
     ) -> Taken {
@@ -377,12 +410,21 @@ impl Downlinks {
             drops.add(Drop::NotConnected, offers.len() as u64);
             return taken;
         };
-        let Some(slot) = downlink.slots.get_mut(usize::from(slot.0)) else {
+        let at = slot;
+        let Some(slot) = downlink.slots.get_mut(usize::from(at.0)) else {
             drops.add(Drop::SubscriberGone, offers.len() as u64);
             return taken;
         };
+        if slot.track != offers.first().map(|offer| offer.packet.track) {
+            drops.add(Drop::SlotChanged, offers.len() as u64);
+            return taken;
+        }
+        let way = &mut downlink.way;
+        let queues = turn == Turn::Comes && slot.spec.kind != SlotKind::Audio;
+        let mut waits = queues && !way.pace.is_idle();
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
         let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
+        let overhead = way::overhead(downlink.remote);
         let before = outbox.bytes().len();
         for offer in offers {
             let bit = 1u8 << (offer.packet.layer.spatial & 7);
@@ -390,8 +432,22 @@ impl Downlinks {
                 drops.count(Drop::OtherLayer);
                 continue;
             }
+            let replayed = matches!(offer.begin, Begin::Replay { .. });
+            waits |= queues && !replayed && !way.may_send(now);
+            if waits && !replayed {
+                let Packet { track, layer, seq, payload, .. } = offer.packet;
+                let waiting = Waiting { track, slot: at, spatial: layer.spatial, seq, len: payload.len() as u16 };
+                if !way.pace.wait(waiting, way.pace_bps()) {
+                    // Late is worse than gone: it goes on with a key frame of what fits.
+                    drops.add(Drop::PacerFull, way.pace.forget(at) as u64 + 1);
+                    slot.select.restart();
+                    taken.awaits |= bit;
+                }
+                continue;
+            }
             let transport = &mut downlink.transport;
-            let wire = Wire { outbound, outbox, transport, send_time, scratch: &mut self.scratch };
+            let scratch = &mut self.scratch;
+            let wire = Wire { outbound, outbox, transport, send_time, scratch, way, overhead, now };
             match slot.take(offer, wire, now) {
                 Ok(began) => {
                     taken.began |= if began { bit } else { 0 };
@@ -409,6 +465,9 @@ impl Downlinks {
             let due = now + report::FIRST_AFTER;
             downlink.report_due = Some(due);
             self.reports.insert((due, id));
+        }
+        if waits {
+            self.schedule(id, now);
         }
         taken
     }
@@ -440,7 +499,8 @@ impl Downlinks {
         if slot.may_repair(number, now, rtt) { Ok(origin) } else { Err(Drop::RepairedAlready) }
     }
 
-    /// Sends the packet behind a NACKed number again.
+    /// Sends the packet behind a NACKed number again, or that of any number to see what the way carries.
+    #[allow(clippy::too_many_arguments, reason = "which packet, to whom, why, when")]
     pub(crate) fn repair(
         &mut self,
         id: DownlinkId,
@@ -448,7 +508,26 @@ impl Downlinks {
         number: u16,
         packet: &Packet<'_>,
         meaning: &Meaning,
+        why: Why,
         now: Instant,
+    ) -> Result<(), Drop> {
+        self.with_wire(id, slot, now, |slot, wire| slot.repair(number, packet, meaning, wire))?;
+        if let Some(downlink) = self.find_mut(id) {
+            match why {
+                Why::Asked => downlink.sent.repairs += 1,
+                Why::Probe => downlink.sent.probes += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a slot write one packet beside its stream.
+    fn with_wire(
+        &mut self,
+        id: DownlinkId,
+        slot: SlotIndex,
+        now: Instant,
+        write: impl FnOnce(&mut Slot, Wire<'_>) -> Result<(), Drop>,
     ) -> Result<(), Drop> {
         let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation());
         let downlink = entry.and_then(|e| e.downlink.as_deref_mut()).ok_or(Drop::SubscriberGone)?;
@@ -457,11 +536,10 @@ impl Downlinks {
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
         let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
         let before = outbox.bytes().len();
-        let transport = &mut downlink.transport;
-        let wire = Wire { outbound, outbox, transport, send_time, scratch: &mut self.scratch };
-        slot.repair(number, packet, meaning, wire)?;
+        let overhead = way::overhead(downlink.remote);
+        let (transport, scratch, way) = (&mut downlink.transport, &mut self.scratch, &mut downlink.way);
+        write(slot, Wire { outbound, outbox, transport, send_time, scratch, way, overhead, now })?;
         downlink.sent.packets += 1;
-        downlink.sent.repairs += 1;
         downlink.sent.bytes += (downlink.outbox.as_mut().map_or(0, |o| o.bytes().len()) - before) as u64;
         Ok(())
     }

@@ -66,6 +66,7 @@ impl Downlinks {
     /// Takes in what concerns the whole peer: round trip, loss, bandwidth, arrival times.
     pub(crate) fn take_report(&mut self, id: DownlinkId, packet: &rtcp::Packet<'_>, now: Instant) {
         let Some(downlink) = self.find_mut(id) else { return };
+        downlink.way.told(packet, now);
         match packet {
             rtcp::Packet::SenderReport(report) => downlink.take_blocks(report.reports.clone(), now),
             rtcp::Packet::ReceiverReport { reports, .. } => downlink.take_blocks(reports.clone(), now),
@@ -102,6 +103,7 @@ impl super::Downlink {
         }
         if let Some(worst) = worst {
             self.reception.loss = f32::from(worst) / 256.0;
+            self.way.reported(self.reception.loss, self.reception.rtt, now);
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::outbox::Outbox;
 use super::template::{Holes, Template};
+use super::way::Way;
 use super::{SlotCodec, SlotSpec};
 use crate::drop::Drop;
 use crate::feedback::rtx::Repairs;
-use crate::packet::{Codec, Packet, TrackId};
-use crate::sink::select::{Select, Step};
+use crate::packet::{Codec, Packet, Ssrc, TrackId};
+use crate::sink::select::{Select, Step, TEMPORAL_ALL, TileSize};
 use crate::sink::{Begin, Offer, Placed, Stream};
 use crate::srtp::Outbound;
 use crate::track::Meaning;
@@ -24,6 +25,8 @@ pub(crate) struct Slot {
     pub(crate) select: Select,
     pub(crate) stream: Stream,
     pub(crate) track: Option<TrackId>,
+    /// What it may have of the track, and why not more.
+    pub(crate) portion: Portion,
     codec: Option<SlotCodec>,
     header: Template,
     repair_header: Option<Template>,
@@ -37,12 +40,34 @@ pub(crate) struct Slot {
     pub(super) octets: u32,
 }
 
+/// A slot's portion of what the way to the subscriber carries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portion {
+    /// How large its tile is.
+    pub(crate) tile: TileSize,
+    /// Up to this layer; none: nothing fits.
+    pub(crate) layer: Option<Layer>,
+    /// It was lowered: not up again before.
+    pub(crate) held_until: Option<Instant>,
+}
+
+impl Default for Portion {
+    fn default() -> Self {
+        let layer = Some(Layer { spatial: TEMPORAL_ALL, temporal: TEMPORAL_ALL });
+        Self { tile: TileSize { width: 0, height: 0 }, layer, held_until: None }
+    }
+}
+
 /// What all slots of a peer share while a packet is written.
 pub(super) struct Wire<'a> {
     pub(super) outbound: &'a Outbound,
     pub(super) outbox: &'a mut Outbox,
     pub(super) transport: &'a mut u16,
     pub(super) send_time: u32,
+    pub(super) way: &'a mut Way,
+    /// What IP and UDP add to a datagram, in bytes.
+    pub(super) overhead: usize,
+    pub(super) now: Instant,
     /// Where a descriptor is written in the subscriber's terms.
     pub(super) scratch: &'a mut [u8; dd::BYTES_MAX],
 }
@@ -57,6 +82,7 @@ impl Slot {
             select: Select::new(),
             stream: Stream::new(seed),
             track: None,
+            portion: Portion::default(),
             codec: None,
             repair_next: 1 + (seed >> 48 & 0x3fff),
             repairs: Repairs::default(),
@@ -89,6 +115,7 @@ impl Slot {
         self.track = track.map(|(id, _)| id);
         self.codec = track.and_then(|(_, codec)| self.spec.codecs.iter().find(|c| c.codec == codec).copied());
         self.select = Select::new();
+        self.portion = Portion::default();
         (self.targets, self.told) = (Vec::new(), None);
         self.header.set_contributor(csrc);
         if let Some(header) = &mut self.repair_header {
@@ -202,6 +229,45 @@ impl Slot {
         Ok(())
     }
 
+    /// It has sent pictures, and can send repairs of them.
+    pub(super) fn repairs_pictures(&self) -> bool {
+        self.spec.kind != SlotKind::Audio
+            && self.repair_header.is_some()
+            && self.codec.is_some_and(|c| c.rtx_pt.is_some())
+    }
+
+    /// A packet of the repair source with padding only: it counts for the receiver's feedback and for nothing else.
+    pub(super) fn pad(&mut self, wire: Wire<'_>) -> Result<(), Drop> {
+        let pt = self.codec.and_then(|codec| codec.rtx_pt).ok_or(Drop::NoRepairFormat)?;
+        let (Some(ssrc), Some(header)) = (self.spec.rtx_ssrc, &mut self.repair_header) else {
+            return Err(Drop::NoRepairFormat);
+        };
+        let index = self.repair_next;
+        let start = wire.outbox.open()?;
+        let holes = Holes {
+            padded: true,
+            marker: false,
+            pt,
+            sequence: index as u16,
+            timestamp: self.stream.clock().map_or(0, |clock| clock.timestamp),
+            transport: *wire.transport,
+            send_time: wire.send_time,
+            level: None,
+        };
+        let header_len = header.len(0);
+        let bytes = wire.outbox.bytes();
+        header.write(holes, &[], bytes);
+        bytes.resize(bytes.len() + usize::from(PADDING_BYTES) - 1, 0);
+        bytes.push(PADDING_BYTES);
+        if let Err(error) = wire.outbound.seal(bytes, start, header_len, ssrc.0, index) {
+            wire.outbox.cancel(start);
+            return Err(error.into());
+        }
+        leave(wire, start, ssrc.0, index as u16);
+        self.repair_next += 1;
+        Ok(())
+    }
+
     /// What of a packet goes to this subscriber, in its own terms.
     #[inline]
     fn content<'a>(
@@ -305,7 +371,18 @@ fn write(
         wire.outbox.cancel(start);
         return Err(error.into());
     }
-    wire.outbox.close(start);
-    *wire.transport = wire.transport.wrapping_add(1);
+    leave(wire, start, ssrc, holes.sequence);
     Ok(())
 }
+
+/// The datagram that began at `start` is whole and leaves.
+#[inline]
+fn leave(wire: Wire<'_>, start: usize, ssrc: u32, sequence: u16) {
+    wire.outbox.close(start);
+    let bytes = wire.outbox.bytes().len() - start + wire.overhead;
+    wire.way.sent(*wire.transport, bytes, Ssrc(ssrc), sequence, wire.now);
+    *wire.transport = wire.transport.wrapping_add(1);
+}
+
+/// Padding in a packet that has nothing else, in bytes: all that one can count (RFC 3550 §5.1).
+const PADDING_BYTES: u8 = 255;

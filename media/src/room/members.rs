@@ -1,9 +1,10 @@
 //! Which track is in which slot of whom, and which layer of it.
 
 use super::air::{PREROLL, preroll};
+use super::share::Shared;
 use super::state::{PENDING_MAX, Sink, Track};
 use super::{Assigned, Event, Room, find_mut};
-use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
+use crate::downlink::{DownlinkId, Downlinks, SlotIndex, Turn};
 use crate::drop::Drops;
 use crate::frame;
 use crate::packet::{Codec, Packet, TrackId};
@@ -35,6 +36,8 @@ pub(super) struct Member {
     fed: Vec<Option<TrackId>>,
     /// Its transport was seen ready: until then what it should have got was dropped.
     connected: bool,
+    /// How its budget is shared out.
+    pub(super) shared: Shared,
     /// What its client was told of each slot.
     told: Vec<Option<TrackId>>,
 }
@@ -48,6 +51,7 @@ impl Member {
             pins: Vec::new(),
             fed: Vec::new(),
             connected: false,
+            shared: Shared::default(),
             told: Vec::new(),
         }
     }
@@ -89,11 +93,9 @@ impl Room {
         self.members.insert(downlink, member);
         for id in touched {
             let Some(track) = find_mut(&mut self.tracks, id) else { continue };
-            let mut old: Vec<Sink> = track.sinks.extract_if(.., |sink| sink.downlink == downlink).collect();
+            track.sinks.retain(|sink| sink.downlink != downlink);
             for (at, _) in carried.iter().enumerate().filter(|(_, carried)| **carried == Some(id)) {
-                let tile = old.pop().map_or(TILE_UNKNOWN, |sink| sink.tile);
-                let slot = SlotIndex(at as u16);
-                track.sinks.push(Sink { downlink, slot, mask: 0, needs: 0, tile });
+                track.sinks.push(Sink { downlink, slot: SlotIndex(at as u16), mask: 0, needs: 0 });
             }
             self.aim_member(id, downlink, downlinks, now);
         }
@@ -193,11 +195,14 @@ impl Room {
         let mut touched: Vec<TrackId> = changes.iter().flat_map(|c| [c.before, c.after]).flatten().collect();
         for (id, tile) in tiles {
             let Some(track) = find_mut(&mut self.tracks, id) else { continue };
-            for sink in track.sinks.iter_mut().filter(|sink| sink.downlink == downlink && sink.tile != tile) {
-                sink.tile = tile;
-                touched.push(id);
+            for sink in track.sinks.iter().filter(|sink| sink.downlink == downlink) {
+                if let Some(slot) = downlinks.slot_mut(downlink, sink.slot).filter(|slot| slot.portion.tile != tile) {
+                    slot.portion.tile = tile;
+                    touched.push(id);
+                }
             }
         }
+        touched.extend(self.share(downlink, downlinks, now));
         touched.sort_unstable();
         touched.dedup();
         for id in touched {
@@ -252,14 +257,15 @@ impl Room {
         match track.and_then(|id| find_mut(&mut self.tracks, id)) {
             Some(track) => {
                 state.assign(Some((track.id, track.codec)), track.csrc);
-                track.sinks.push(Sink { downlink, slot, mask: 0, needs: 0, tile: TILE_UNKNOWN });
+                state.portion.tile = TILE_UNKNOWN;
+                track.sinks.push(Sink { downlink, slot, mask: 0, needs: 0 });
             }
             None => state.assign(None, 0),
         }
     }
 
     /// Chooses the layer of one member's slot with this track.
-    fn aim_member(&mut self, id: TrackId, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
+    pub(super) fn aim_member(&mut self, id: TrackId, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
         let Some(track) = find_mut(&mut self.tracks, id) else { return };
         for at in 0..track.sinks.len() {
             if track.sinks[at].downlink == downlink
@@ -348,7 +354,8 @@ impl Room {
         if let Some(list) = self.speakers.list(now) {
             let list = list.to_vec();
             let name = |id: &TrackId| self.find(*id).map(|track| track.info.name.participant.clone());
-            let active = list.iter().filter_map(name).collect();
+            let active: Vec<ParticipantId> = list.iter().filter_map(name).collect();
+            self.speaking = active.first().cloned();
             self.events.push_back(Event::Speakers { active });
         }
     }
@@ -431,11 +438,17 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
         track.info.layers.clear();
         track.info.layers.extend(track.layers.iter().map(|layer| layer.observe.info(now)));
         let layers = &track.info.layers;
-        let ideal = choose(sink.tile, layers, |_| true);
+        let portion = slot.portion;
+        let may = portion.layer.map_or(0, |layer| u8::MAX >> (7 - layer.spatial.min(7)));
+        let ideal = choose(portion.tile, layers, |layer| may & 1 << layer != 0).filter(|_| may != 0);
         // Nothing shown yet: better at once what flows than later what fits. Layers that share a sequence come with one key frame.
         let at_once = slot.select.current().is_none() && flowing != 0 && !track.shared;
         let good = if at_once { flowing } else { usable };
-        (ideal, choose(sink.tile, layers, |layer| good & 1 << layer != 0))
+        let target = if good & may == 0 { ideal } else { choose(portion.tile, layers, |l| good & may & 1 << l != 0) };
+        if let Some(layer) = portion.layer {
+            slot.select.aim_temporal(layer.temporal);
+        }
+        (ideal, target)
     };
     if slot.select.target() != target {
         slot.select.aim(target);
@@ -466,6 +479,10 @@ fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drop
     let Some(layer) = track.layers.get(track.line(spatial)) else { return false };
     let Some(range) = layer.cache.replay(now) else { return false };
     let sink = &track.sinks[at];
+    let bytes = |seq| layer.cache.packet(track.id, SeqNo(seq)).map_or(0, |packet| packet.payload.len());
+    if !downlinks.affords(sink.downlink, range.clone().map(bytes).sum()) {
+        return false;
+    }
     let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, seq));
     let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
     let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
@@ -487,7 +504,7 @@ fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drop
         if some.is_empty() {
             return began;
         }
-        began |= downlinks.offer(sink.downlink, sink.slot, &some, layers, drops, now).began != 0;
+        began |= downlinks.offer(sink.downlink, sink.slot, &some, layers, Turn::Comes, drops, now).began != 0;
         if !began {
             // Not connected yet: another packet will try again.
             return false;
@@ -507,7 +524,7 @@ fn repeat(track: &Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drops
     });
     // A slot that cannot take it now takes what comes next.
     let some: ArrayVec<Offer<'_>, PENDING_MAX> = said.take(PENDING_MAX).collect();
-    let _ = downlinks.offer(sink.downlink, sink.slot, &some, 1, drops, now);
+    let _ = downlinks.offer(sink.downlink, sink.slot, &some, 1, Turn::Comes, drops, now);
 }
 
 /// Which slots take tracks of a kind.

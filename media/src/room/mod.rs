@@ -11,6 +11,7 @@ mod deliver;
 mod ears;
 mod members;
 mod repair;
+mod share;
 mod state;
 
 use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
@@ -127,6 +128,8 @@ pub struct Room {
     /// Tracks with packets that were not yet offered to their slots.
     waiting: Vec<TrackId>,
     speakers: Speakers,
+    /// Who speaks loudest.
+    speaking: Option<ParticipantId>,
     air: Air,
     events: VecDeque<Event>,
     next_tick: Instant,
@@ -156,6 +159,7 @@ impl Room {
             taps: BTreeMap::new(),
             waiting: Vec::new(),
             speakers: Speakers::default(),
+            speaking: None,
             air: Air::default(),
             events: VecDeque::new(),
             next_tick: now + TICK,
@@ -425,6 +429,7 @@ impl Room {
         }
         self.next_tick = now + TICK;
         self.welcome(downlinks, now);
+        self.share_on_time(downlinks, now);
         let measure = now >= self.next_measure;
         if measure {
             self.next_measure = now + MEASURE_EVERY;

@@ -1,7 +1,7 @@
 //! What subscribers ask for: packets again, and key frames.
 
 use super::{Room, find_mut};
-use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
+use crate::downlink::{DownlinkId, Downlinks, SlotIndex, Why};
 use crate::drop::Drop;
 use crate::track::Meaning;
 use lyceum_wire::rtcp;
@@ -39,6 +39,7 @@ impl Room {
                 _ => {}
             }
         }
+        self.heard_of(id, downlinks, now);
     }
 
     /// One packet again, from the track's own cache.
@@ -55,7 +56,7 @@ impl Room {
         let layer = track.layers.get(track.line(origin.spatial)).ok_or(Drop::NotInCache)?;
         let packet = layer.cache.packet(origin.track, origin.seq).ok_or(Drop::NotInCache)?;
         let meaning = Meaning::of(track.codec, &packet).ok_or(Drop::Malformed)?;
-        downlinks.repair(id, slot, number, &packet, &meaning, now)
+        downlinks.repair(id, slot, number, &packet, &meaning, Why::Asked, now)
     }
 
     /// A subscriber's decoder needs a key frame of what its slot shows.

@@ -76,7 +76,6 @@ pub(super) struct Sink {
     pub(super) mask: u8,
     /// Layers it needs, the one it would like best included.
     pub(super) needs: u8,
-    pub(super) tile: crate::sink::select::TileSize,
 }
 
 /// A packet that came in this turn and lies in the cache.

@@ -313,7 +313,7 @@ pub struct TileSize {
 
 /// The one place where a layer is chosen: the smallest that fills the tile without being stretched by more than a quarter,
 /// else the largest there is. `usable` says which layers may be chosen at all (they flow, or might when asked for); when
-/// none is, all are. None: the tile is not shown. A later bandwidth limit takes its seat here.
+/// none is, all are. None: the tile is not shown.
 #[must_use]
 pub fn choose(tile: TileSize, layers: &[LayerInfo], usable: impl Fn(u8) -> bool) -> Option<u8> {
     if tile.width == 0 || tile.height == 0 || layers.is_empty() {
@@ -335,7 +335,7 @@ pub fn choose(tile: TileSize, layers: &[LayerInfo], usable: impl Fn(u8) -> bool)
 }
 
 /// The layer's size, or a guess: each layer is half as wide as the next, the largest is HD.
-fn size_of_layer(layers: &[LayerInfo], layer: usize) -> (u16, u16) {
+pub(crate) fn size_of_layer(layers: &[LayerInfo], layer: usize) -> (u16, u16) {
     let known = |info: &LayerInfo| info.width != 0 && info.height != 0;
     if known(&layers[layer]) {
         return (layers[layer].width, layers[layer].height);

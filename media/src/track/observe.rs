@@ -98,6 +98,12 @@ impl Observe {
         self.info
     }
 
+    /// Size and rates as last known, whether it flows or not.
+    #[must_use]
+    pub fn known(&self) -> &LayerInfo {
+        &self.info
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {

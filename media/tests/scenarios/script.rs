@@ -20,7 +20,7 @@
 //! | `speakers ana ben` · `speakers nobody` | last list |
 //! | `ana leaves` · `nothing is left` | |
 
-use crate::world::{World, csrc_of, name};
+use crate::world::{Narrow, World, csrc_of, name};
 use lyceum_wire::id::Source;
 use lyceum_wire::signal::SlotKind;
 use std::time::Duration;
@@ -67,6 +67,18 @@ fn sentence(world: &mut World, words: &[&str]) {
         }
         [who, "loses", per_mille, "up"] => world.person(who).loss_up = per_mille.parse().unwrap(),
         [who, "loses", per_mille, "down"] => world.person(who).loss_down = per_mille.parse().unwrap(),
+        [who, "downlink", rate] => {
+            let (bps, now) = (bitrate(rate), world.now);
+            match &mut world.person(who).narrow {
+                Some(narrow) => narrow.bps = bps,
+                none => *none = Some(Narrow::new(bps, now)),
+            }
+        }
+        [who, "begins", "to", "be", "watched"] => world.person(who).narrow.as_mut().unwrap().longest = Duration::ZERO,
+        [who, "waited", "at", "most", time] => {
+            let longest = world.person(who).narrow.as_ref().unwrap().longest;
+            assert!(longest <= duration(time), "{longest:?}");
+        }
         [who, "does", "not", "ask"] => world.person(who).players.values_mut().for_each(|p| p.no_asks = true),
         [who, "lost", "the", "picture", "in", mid] => world.picture_lost(who, mid),
         [who, "sees", "nothing", "of", whose] => assert_eq!(seen(world, who, whose), None),
@@ -102,6 +114,13 @@ fn sentence(world: &mut World, words: &[&str]) {
             assert!(world.downlinks.is_empty());
         }
         _ => panic!("no such sentence"),
+    }
+}
+
+fn bitrate(text: &str) -> u64 {
+    match text.strip_suffix('M') {
+        Some(mega) => (mega.parse::<f64>().unwrap() * 1e6) as u64,
+        None => text.strip_suffix('k').unwrap().parse::<u64>().unwrap() * 1_000,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use lyceum_media::downlink::{self, SlotCodec, SlotSpec};
 use lyceum_media::feedback::nack;
+use lyceum_media::feedback::twcc::Recorder;
 use lyceum_media::room::{Event, Origin};
 use lyceum_media::seq::{Extend, SeqNo};
 use lyceum_media::srtp::{Inbound, Keys, Outbound, Profile};
@@ -13,10 +14,14 @@ use lyceum_wire::id::{ParticipantId, Source, TrackName};
 use lyceum_wire::link::{LayerInfo, TrackInfo};
 use lyceum_wire::signal::{SlotKind, Tile};
 use lyceum_wire::{rtcp, rtp, vp8};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(crate) const STEP: Duration = Duration::from_millis(5);
+/// What a narrow way's queue holds at most.
+const NARROW_QUEUE: Duration = Duration::from_millis(500);
+/// How long a narrow way is without its queue.
+const NARROW_DELAY: Duration = Duration::from_millis(20);
 const VP8: u8 = 96;
 const VP8_RTX: u8 = 97;
 const OPUS: u8 = 111;
@@ -49,6 +54,37 @@ pub(crate) struct Person {
     pub(crate) loss_down: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) feedback_arrivals: usize,
+    /// What its way down is like, if not perfect.
+    pub(crate) narrow: Option<Narrow>,
+    arrivals: Recorder,
+}
+
+/// A way of a certain rate with a queue in front, 20 ms long in both directions.
+pub(crate) struct Narrow {
+    pub(crate) bps: u64,
+    free_at: Instant,
+    under_way: VecDeque<(Instant, Vec<u8>)>,
+    /// Longest time a datagram was under way.
+    pub(crate) longest: Duration,
+    pub(crate) lost: u64,
+}
+
+impl Narrow {
+    pub(crate) fn new(bps: u64, now: Instant) -> Self {
+        Self { bps, free_at: now, under_way: VecDeque::new(), longest: Duration::ZERO, lost: 0 }
+    }
+
+    fn take(&mut self, datagram: &[u8], now: Instant) {
+        let starts = self.free_at.max(now);
+        if starts - now > NARROW_QUEUE {
+            self.lost += 1;
+            return;
+        }
+        self.free_at = starts + Duration::from_secs_f64((datagram.len() + 28) as f64 * 8.0 / self.bps as f64);
+        let arrives = self.free_at + NARROW_DELAY;
+        self.longest = self.longest.max(arrives - now);
+        self.under_way.push_back((arrives, datagram.to_vec()));
+    }
 }
 
 pub(crate) struct Camera {
@@ -96,6 +132,8 @@ pub(crate) struct Player {
     pub(crate) repaired: u64,
     pub(crate) asks: u64,
     pub(crate) no_asks: bool,
+    asked: BTreeSet<u64>,
+    pub(crate) probes: u64,
 }
 
 #[derive(Clone)]
@@ -207,6 +245,8 @@ impl World {
             loss_down: 0,
             sent_bytes: 0,
             feedback_arrivals: 0,
+            narrow: None,
+            arrivals: Recorder::new(self.now),
         };
         self.people.insert(who.into(), person);
         self.settle();
@@ -330,9 +370,13 @@ impl World {
         let end = self.now + duration;
         while self.now < end {
             self.now += STEP;
+            self.arrive();
             self.send_media();
             self.room.handle_timeout(&mut self.downlinks, self.now);
             self.downlinks.handle_timeout(self.now);
+            while let Some(id) = self.downlinks.poll_paced(self.now) {
+                self.room.pace(id, &mut self.downlinks, self.now);
+            }
             self.settle();
             self.give_feedback();
             self.settle();
@@ -444,7 +488,27 @@ impl World {
             let Some(who) = self.people.iter().find(|(_, p)| p.downlink == downlink).map(|(n, _)| n.clone()) else {
                 continue;
             };
-            self.download(&who, &mut datagram);
+            self.depart(&who, &mut datagram);
+        }
+    }
+
+    /// What left for somebody arrives, at once or by a narrow way.
+    fn depart(&mut self, who: &str, datagram: &mut [u8]) {
+        let now = self.now;
+        match &mut self.people.get_mut(who).unwrap().narrow {
+            Some(narrow) => narrow.take(datagram, now),
+            None => self.download(who, datagram),
+        }
+    }
+
+    fn arrive(&mut self) {
+        let everybody: Vec<String> = self.people.keys().cloned().collect();
+        for who in everybody {
+            loop {
+                let Some(narrow) = &mut self.people.get_mut(&who).unwrap().narrow else { break };
+                let Some((_, mut datagram)) = narrow.under_way.pop_front_if(|(at, _)| *at <= self.now) else { break };
+                self.download(&who, &mut datagram);
+            }
         }
     }
 
@@ -461,7 +525,11 @@ impl World {
             return;
         }
         let opened = person.open.unprotect(datagram).expect("an edge never repeats a number");
-        person.play(opened.header, &datagram[..opened.len], at, now);
+        let opened_bytes = &datagram[..opened.len];
+        if let Some(number) = extensions().read(opened.header.extensions(opened_bytes)).transport_sequence {
+            person.arrivals.received(number, now);
+        }
+        person.play(opened.header, opened_bytes, at, now);
     }
 
     /// Players ask for what they miss.
@@ -480,6 +548,15 @@ impl World {
                 let mut buffer = [0; 1_200];
                 let mut writer = rtcp::Writer::new(&mut buffer);
                 writer.nack(1, *ssrc, &ask.iter().map(|s| s.wire()).collect::<Vec<_>>()).unwrap();
+                player.asked.extend(ask.iter().map(|number| number.0));
+                compounds.push(writer.written().to_vec());
+            }
+            loop {
+                let mut buffer = [0; 1_200];
+                let mut writer = rtcp::Writer::new(&mut buffer);
+                if !person.arrivals.poll(now, 1, 1, &mut writer) {
+                    break;
+                }
                 compounds.push(writer.written().to_vec());
             }
             for compound in compounds {
@@ -550,6 +627,9 @@ impl Person {
     fn play(&mut self, header: rtp::Header, packet: &[u8], at: Duration, now: Instant) {
         let payload = header.payload(packet).unwrap();
         let repair = header.payload_type == VP8_RTX;
+        if repair && payload.is_empty() {
+            return; // Padding.
+        }
         let (ssrc, number, payload) = if repair {
             let (number, payload) = rtp::retransmitted(payload).unwrap();
             (header.ssrc - 1, number, payload)
@@ -560,7 +640,7 @@ impl Person {
         let player = self.players.entry(ssrc).or_default();
         let SeqNo(seq) = player.extend.extend(number);
         player.gaps.received(SeqNo(seq), now);
-        player.repaired += u64::from(repair);
+        player.repaired += u64::from(repair && player.asked.contains(&seq));
         let descriptor = (header.payload_type != OPUS).then(|| vp8::Descriptor::parse(payload).unwrap());
         let seen = Seen {
             at,
@@ -571,7 +651,10 @@ impl Person {
             start: descriptor.is_none_or(|d| d.frame_start()),
         };
         if player.packets.insert(seq, seen).is_some() {
-            player.duplicates += 1;
+            // What nobody asked for comes again only to see what the way carries.
+            let probes = repair && !player.asked.contains(&seq);
+            player.duplicates += u64::from(!probes);
+            player.probes += u64::from(probes);
         }
     }
 }

@@ -1,0 +1,191 @@
+//! Who gets which layer of what a subscriber shows, when not everything fits (`docs/allocation.md`).
+//!
+//! ```text
+//!   budget ████████████████████████████
+//!   bases  ▓▓ ▓▓ ▓▓ ▓▓                      1. the lowest step of everybody, the most important first
+//!   front           ░░░░░░                  2. what is in front goes up as far as it may
+//!   tiles                 ▒▒ ▒▒             3. the others, one step each in turn
+//! ```
+//!
+//! A function over lists: what was given last is handed in with each [`Want`], so that small changes of the budget change nothing.
+
+use arrayvec::ArrayVec;
+use lyceum_wire::link::Layer;
+
+/// How important a picture is. What is pinned, shared, or speaks is in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// The subscriber pinned it.
+    Pinned,
+    /// A screen.
+    Screen,
+    /// Who speaks.
+    Speaker,
+    /// Any other tile.
+    Tile,
+}
+
+/// One step of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Up to this layer.
+    pub layer: Layer,
+    /// What that takes on the wire, in bits per second.
+    pub bps: u64,
+}
+
+/// What one slot could be given.
+#[derive(Debug, Clone)]
+pub struct Want {
+    /// How important.
+    pub class: Class,
+    /// Lowest first, each dearer than the one before, none above what the tile shows.
+    pub steps: ArrayVec<Step, STEPS_MAX>,
+    /// The step it has now.
+    pub has: Option<usize>,
+    /// It was lowered a moment ago: it does not go up yet.
+    pub held: bool,
+}
+
+/// The step of each of `wants` (most important first) under a budget in bits per second; none: nothing fits. What goes up must leave
+/// a tenth of the budget free ([`HEADROOM`]), what has its step already needs the price alone.
+pub fn share(budget_bps: u64, wants: &[Want], given: &mut Vec<Option<usize>>) {
+    given.clear();
+    given.resize(wants.len(), None);
+    let mut left = budget_bps;
+    for (want, given) in wants.iter().zip(given.iter_mut()) {
+        raise(want, given, &mut left, budget_bps);
+    }
+    for (want, given) in wants.iter().zip(given.iter_mut()).filter(|(want, _)| want.class < Class::Tile) {
+        while given.is_some() && raise(want, given, &mut left, budget_bps) {}
+    }
+    let mut raised = true;
+    while raised {
+        raised = false;
+        for (want, given) in wants.iter().zip(given.iter_mut()).filter(|(_, given)| given.is_some()) {
+            raised |= raise(want, given, &mut left, budget_bps);
+        }
+    }
+}
+
+/// One step up, if it fits.
+fn raise(want: &Want, given: &mut Option<usize>, left: &mut u64, budget_bps: u64) -> bool {
+    let next = given.map_or(0, |step| step + 1);
+    let Some(step) = want.steps.get(next) else { return false };
+    let paid = given.and_then(|at| want.steps.get(at)).map_or(0, |step| step.bps);
+    let price = step.bps.saturating_sub(paid);
+    let is_more = want.has.is_none_or(|has| next > has);
+    let needed = if is_more { price.saturating_add(budget_bps / HEADROOM) } else { price };
+    // Who has nothing at all is not kept waiting.
+    if needed > *left || (is_more && want.held && want.has.is_some()) {
+        return false;
+    }
+    *left -= price;
+    *given = Some(next);
+    true
+}
+
+/// Steps of one picture: spatial layers, and the base layer's lowest temporal one.
+pub const STEPS_MAX: usize = 9;
+/// A new step must leave this part of the budget free, so that an estimate that swings by some per cent does not switch layers with it.
+pub const HEADROOM: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn want(class: Class, kbps: &[u64], has: Option<usize>) -> Want {
+        let step =
+            |(n, kbps): (usize, &u64)| Step { layer: Layer { spatial: n as u8, temporal: 7 }, bps: kbps * 1_000 };
+        Want { class, steps: kbps.iter().enumerate().map(step).collect(), has, held: false }
+    }
+
+    fn given(kbps: u64, wants: &[Want]) -> Vec<Option<usize>> {
+        let mut given = Vec::new();
+        share(kbps * 1_000, wants, &mut given);
+        given
+    }
+
+    const CAMERA: &[u64] = &[150, 500, 1_500];
+
+    #[test]
+    fn bases_first_then_the_front_then_tiles_in_turn() {
+        use Class::{Pinned, Tile};
+        let wants = [want(Pinned, CAMERA, None), want(Tile, CAMERA, None), want(Tile, &[150, 500], None)];
+        for (kbps, steps) in [
+            (100, [None, None, None]),
+            (200, [Some(0), None, None]),
+            (350, [Some(0), Some(0), None]),
+            (500, [Some(0), Some(0), Some(0)]),
+            (900, [Some(1), Some(0), Some(0)]),
+            (2_000, [Some(2), Some(0), Some(0)]),
+            (2_450, [Some(2), Some(1), Some(0)]),
+            (2_900, [Some(2), Some(1), Some(1)]),
+            (4_500, [Some(2), Some(2), Some(1)]),
+        ] {
+            assert_eq!(given(kbps, &wants), steps, "{kbps} kbit/s");
+        }
+    }
+
+    #[test]
+    fn what_is_there_stays_within_its_price_and_goes_up_only_with_headroom() {
+        let has = |has| [want(Class::Tile, CAMERA, has)];
+        assert_eq!(given(510, &has(Some(1))), [Some(1)]);
+        assert_eq!(given(510, &has(Some(0))), [Some(0)], "350 more need 401");
+        assert_eq!(given(560, &has(Some(0))), [Some(1)]);
+        assert_eq!(given(490, &has(Some(1))), [Some(0)]);
+    }
+
+    #[test]
+    fn who_was_lowered_waits_but_is_never_left_with_nothing() {
+        let mut wants = [want(Class::Tile, CAMERA, Some(0))];
+        wants[0].held = true;
+        assert_eq!(given(9_000, &wants), [Some(0)]);
+        wants[0].has = None;
+        assert_eq!(given(9_000, &wants), [Some(2)]);
+    }
+
+    /// However the estimate swings within a tenth, a slot settles.
+    #[test]
+    fn a_swinging_estimate_does_not_flap() {
+        for centre in (100..4_000).step_by(50) {
+            let mut wants = [want(Class::Pinned, CAMERA, None), want(Class::Tile, CAMERA, None)];
+            let mut ups = 0;
+            for turn in 0..100u64 {
+                let kbps = centre * (95 + (turn * 7) % 11) / 100;
+                let steps = given(kbps, &wants);
+                for (want, step) in wants.iter_mut().zip(steps) {
+                    ups += u32::from(turn > 10 && step > want.has);
+                    want.has = step;
+                }
+            }
+            assert_eq!(ups, 0, "around {centre} kbit/s");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_over_budget_and_no_tile_rises_while_a_base_is_missing(
+            budget in 0u64..6_000,
+            shape in prop::collection::vec((0usize..4, prop::collection::vec(30u64..900, 1..5), prop::option::of(0usize..3), any::<bool>()), 1..26),
+        ) {
+            let mut wants: Vec<Want> = shape.into_iter().map(|(class, mut steps, has, held)| {
+                steps.sort_unstable();
+                steps.dedup();
+                let class = [Class::Pinned, Class::Screen, Class::Speaker, Class::Tile][class];
+                let has = has.filter(|has| *has < steps.len());
+                Want { held, ..want(class, &steps, has) }
+            }).collect();
+            wants.sort_by_key(|want| want.class);
+            let given = given(budget, &wants);
+            let price = |(want, given): (&Want, &Option<usize>)| given.map_or(0, |step| want.steps[step].bps);
+            prop_assert!(wants.iter().zip(&given).map(price).sum::<u64>() <= budget * 1_000);
+            let left = budget * 1_000 - wants.iter().zip(&given).map(price).sum::<u64>();
+            // Who has nothing could not have been given a base from what the raises took away, unless nothing was raised.
+            for (want, _) in wants.iter().zip(&given).filter(|(_, given)| given.is_none()) {
+                prop_assert!(want.steps[0].bps + budget * 100 > left);
+            }
+        }
+    }
+}

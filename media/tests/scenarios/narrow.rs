@@ -1,0 +1,71 @@
+//! Ways that carry less than there is, in words.
+
+use crate::script::check;
+
+#[test]
+fn a_picture_falls_and_rises_with_what_the_way_carries() {
+    check(
+        "ana joins video 1
+         ana publishes camera 180 360 720
+         ben joins video 1
+         ben downlink 450k
+         ben views ana 1280x720
+         after 8s
+         ben sees ana 360
+         ben begins to be watched
+         after 5s
+         ben sees ana 360
+         ben waited at most 250ms
+         ben downlink 2M
+         after 12s
+         ben sees ana 720
+         ben downlink 250k
+         after 6s
+         ben sees ana 180
+         ben downlink 2M
+         after 15s
+         ben sees ana 720",
+    );
+}
+
+#[test]
+fn bases_of_all_come_before_more_of_any() {
+    check(
+        "ana joins video 1
+         ana publishes camera 180 360 720
+         cleo joins video 1
+         cleo publishes camera 180 360 720
+         ben joins video 2
+         ben downlink 500k
+         ben views ana 1280x720, cleo 1280x720
+         after 8s
+         ben sees ana 180
+         ben sees cleo 180
+         ben downlink 700k
+         after 20s
+         ben sees ana 360
+         ben sees cleo 180",
+    );
+}
+
+#[test]
+fn sound_goes_on_when_no_picture_fits() {
+    check(
+        "ana joins video 1
+         ana publishes microphone
+         ana speaks
+         ana publishes camera 180 360 720
+         ben joins audio 1 video 1
+         ben downlink 120k
+         ben views ana 1280x720
+         after 10s
+         ben hears ana
+         ben begins to be watched
+         after 5s
+         ben hears ana
+         ben waited at most 300ms
+         ben downlink 1M
+         after 15s
+         ben sees ana 720",
+    );
+}
