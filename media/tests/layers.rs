@@ -305,6 +305,7 @@ impl World {
             for packet in made {
                 self.forward(&packet);
             }
+            self.room.deliver(&mut self.downlinks, self.now);
             self.room.handle_timeout(&mut self.downlinks, self.now);
             self.settle();
         }
@@ -334,6 +335,7 @@ impl World {
     }
 
     fn settle(&mut self) {
+        self.room.deliver(&mut self.downlinks, self.now);
         while let Some(event) = self.room.poll() {
             match event {
                 Event::KeyFrame { spatial, .. } => {
@@ -547,7 +549,7 @@ fn the_rates_of_layers_are_what_their_viewers_are_sent() {
     for mode in [Mode::Full, Mode::Key] {
         let mut world = World::new("AV1", mode, 3);
         world.join("ben", &[Codec::Av1]);
-        world.run(120);
+        world.run(160);
         let layers = &world.room.info(world.track).unwrap().layers;
         assert_eq!(layers.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>(), [SMALL, MIDDLE, LARGE]);
         // 80, 160 and 320 bytes a frame, 30 pictures a second; a quarter of them in the base, half up to the second.

@@ -2,7 +2,7 @@
 
 use super::{DownlinkId, Downlinks, SlotIndex};
 use crate::drop::Drop;
-use crate::estimate::{Estimate, Probe, Sent};
+use crate::estimate::{Bounds, Estimate, Probe, Sent};
 use crate::pace::{Pace, Waiting};
 use crate::packet::Ssrc;
 use lyceum_wire::rtcp;
@@ -45,7 +45,15 @@ struct Running {
 
 impl Way {
     pub(super) fn new(answers: bool, now: Instant) -> Self {
-        Self { estimate: Estimate::new(now), pace: Pace::default(), heard: false, answers, probe: None, due: None }
+        let bounds = Bounds { start_bps: START_BPS, ..Bounds::default() };
+        Self {
+            estimate: Estimate::within(bounds, now),
+            pace: Pace::default(),
+            heard: false,
+            answers,
+            probe: None,
+            due: None,
+        }
     }
 
     /// The pace at present.
@@ -240,6 +248,8 @@ pub(super) fn overhead(remote: Option<SocketAddr>) -> usize {
     if remote.is_some_and(|remote| remote.is_ipv6()) { 48 } else { 28 }
 }
 
+/// Assumed before anything was heard: most ways carry it, and a picture or two begin at a size worth looking at.
+const START_BPS: u64 = 1_000_000;
 /// The pace before anything was heard of a way: a key frame and what followed it leave within the first tenth of a second.
 const PACE_UNKNOWN_BPS: u64 = 8_000_000;
 /// More than what leaves in this time is not sent at once: what comes after it would be too late.

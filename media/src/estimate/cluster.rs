@@ -113,14 +113,16 @@ impl Cluster {
         }
         let bps = |bytes: u32, us: u64| f64::from(bytes) * 8e6 / us as f64;
         // All but the last burst left in the time; all but the first one arrived in its time. The two are compared by the
-        // same packets.
+        // same packets, unless the first burst came drawn out: then it shows itself what the way carries.
         let sent = bps(self.bytes - self.last_sent.bytes, sent_us);
         let sent_alike = bps(self.bytes - self.first_sent.bytes, sent_us);
         let arrived = bps(self.bytes - self.first_arrival_bytes, arrived_us);
-        if sent <= 0.0 || arrived <= 0.0 || arrived > sent_alike * FASTER_MAX {
+        let drawn_out = self.first_arrival_bytes < self.first_sent.bytes;
+        let left = if drawn_out { sent } else { sent_alike };
+        if sent <= 0.0 || arrived <= 0.0 || arrived > left * FASTER_MAX {
             return None;
         }
-        Some(if arrived < sent_alike * SLOWER { arrived * LEFT_FREE } else { sent })
+        Some(if arrived < left * SLOWER { arrived * LEFT_FREE } else { sent })
     }
 }
 
@@ -129,6 +131,15 @@ mod tests {
     use super::*;
 
     const ID: NonZeroU8 = NonZeroU8::MIN;
+
+    #[test]
+    fn a_picture_at_the_start_of_a_probe_does_not_hide_a_narrow_way() {
+        // Three packets at once, then one each 10 ms: 1.6 Mbit/s on a way of 0.8.
+        let bps = result(&[(0, 10), (0, 20), (0, 30), (10, 40), (20, 50)]).unwrap();
+        assert!((700_000.0..=800_000.0).contains(&bps), "{bps}");
+        let wide = result(&[(0, 5), (0, 5), (0, 5), (10, 15), (20, 25)]).unwrap();
+        assert!((1_500_000.0..=1_700_000.0).contains(&wide), "{wide}");
+    }
 
     /// Packets of 1,000 bytes sent and arrived at these times in ms; the last result.
     fn result(packets: &[(u64, i64)]) -> Option<f64> {

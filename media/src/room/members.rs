@@ -291,6 +291,7 @@ impl Room {
 
     /// A layer began to flow, or its pictures have another size.
     pub(super) fn layer_changed(&mut self, id: TrackId, resized: bool, downlinks: &mut Downlinks, now: Instant) {
+        self.share_anew(id);
         self.retarget(id, downlinks, now);
         let Some(track) = find_mut(&mut self.tracks, id) else { return };
         if resized && track.measure(true, now) && track.origin == super::Origin::Local {

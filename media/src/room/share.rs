@@ -119,6 +119,16 @@ impl Room {
         }
     }
 
+    /// A track's layers are other ones: whoever shows it is looked at at the next tick.
+    pub(super) fn share_anew(&mut self, id: TrackId) {
+        let Self { tracks, members, .. } = self;
+        for sink in find_mut(tracks, id).into_iter().flat_map(|track| &track.sinks) {
+            if let Some(member) = members.get_mut(&sink.downlink) {
+                member.shared.at = None;
+            }
+        }
+    }
+
     fn share_again(&mut self, id: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
         for track in self.share(id, downlinks, now) {
             self.aim_member(track, id, downlinks, now);
@@ -137,7 +147,8 @@ impl Room {
         for (at, slot) in state.slots.iter().enumerate() {
             let Some(track) = slot.track.and_then(|track| self.find(track)) else { continue };
             if track.info.kind == Kind::Audio {
-                sound_bps += VOICE_OVERHEAD_BPS + u64::from(track.info.layers.first().map_or(0, |l| l.bitrate_bps));
+                sound_bps += VOICE_OVERHEAD_BPS
+                    + u64::from(track.layers.first().map_or(0, |layer| layer.observe.known().bitrate_bps));
                 continue;
             }
             let portion = &slot.portion;
@@ -186,11 +197,9 @@ impl Room {
         let mut changed = Vec::new();
         for ((slot, track, _, want), given) in asked.into_iter().zip(given) {
             let Some(slot) = downlinks.slot_mut(id, slot) else { continue };
-            // The best step is as good as everything: more layers may come.
-            let best = given.is_some_and(|at| at + 1 == want.steps.len());
             let layer = match given.and_then(|at| want.steps.get(at)) {
-                Some(step) if !best => Some(step.layer),
-                Some(_) => Some(Layer { spatial: TEMPORAL_ALL, temporal: TEMPORAL_ALL }),
+                Some(_) if budget == Budget::Unlimited => Some(EVERYTHING),
+                Some(step) => Some(step.layer),
                 // No step at all: there is nothing to show, or nobody looks.
                 None if want.steps.is_empty() => slot.portion.layer,
                 None => None,
@@ -247,6 +256,8 @@ fn price(infos: &[LayerInfo], spatial: usize) -> u64 {
     u64::from(width) * u64::from(height) * BITS_PER_PIXEL_SECOND
 }
 
+/// All layers there are and may come to be.
+const EVERYTHING: Layer = Layer { spatial: TEMPORAL_ALL, temporal: TEMPORAL_ALL };
 /// Headers, tags and now and then a repair add this to a payload.
 const WIRE: (u64, u64) = (108, 100);
 /// A voice's headers: 50 packets a second of 74 bytes.

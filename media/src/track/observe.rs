@@ -48,7 +48,11 @@ impl Observe {
         self.window_bytes[usize::from(temporal.min(TEMPORAL_MAX - 1))] += packet.payload.len();
         let start = *self.window_start.get_or_insert(now);
         let elapsed = now.saturating_duration_since(start);
-        if elapsed >= RATE_WINDOW {
+        if elapsed >= RATE_WINDOW * 2 {
+            // It was paused meanwhile: that says nothing of its rate.
+            self.window_bytes = [0; TEMPORAL_MAX as usize];
+            self.window_start = Some(now);
+        } else if elapsed >= RATE_WINDOW {
             let mut bytes = 0;
             for (rate, own) in self.info.temporal_bps.iter_mut().zip(&mut self.window_bytes) {
                 bytes += std::mem::take(own);

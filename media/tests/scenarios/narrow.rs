@@ -20,7 +20,7 @@ fn a_picture_falls_and_rises_with_what_the_way_carries() {
          after 12s
          ben sees ana 720
          ben downlink 250k
-         after 6s
+         after 12s
          ben sees ana 180
          ben downlink 2M
          after 15s

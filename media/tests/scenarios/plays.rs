@@ -37,7 +37,7 @@ fn a_tile_that_grows_gets_a_larger_layer_at_a_key_frame() {
          after 1s
          ben sees ana 180
          ben views ana 1280x720
-         after 300ms
+         after 2s
          ben sees ana 720
          ben views ana 640x360
          after 700ms
@@ -46,7 +46,7 @@ fn a_tile_that_grows_gets_a_larger_layer_at_a_key_frame() {
          after 300ms
          ben sees nothing of ana
          ben views ana 1280x720
-         after 600ms
+         after 2s
          ben sees ana 720
          ben has no gap
          key frame requests for ana are 250ms apart",

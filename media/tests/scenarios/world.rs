@@ -369,18 +369,29 @@ impl World {
     pub(crate) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
-            self.now += STEP;
+            let step = self.now + STEP;
+            // Pacing is finer than the rest.
+            while let Some(at) = self.downlinks.deadline().filter(|at| *at < step) {
+                self.now = at.max(self.now);
+                self.turn();
+            }
+            self.now = step;
             self.arrive();
             self.send_media();
             self.room.handle_timeout(&mut self.downlinks, self.now);
-            self.downlinks.handle_timeout(self.now);
-            while let Some(id) = self.downlinks.poll_paced(self.now) {
-                self.room.pace(id, &mut self.downlinks, self.now);
-            }
-            self.settle();
+            self.turn();
             self.give_feedback();
             self.settle();
         }
+    }
+
+    /// What is due for those who are sent to.
+    fn turn(&mut self) {
+        self.downlinks.handle_timeout(self.now);
+        while let Some(id) = self.downlinks.poll_paced(self.now) {
+            self.room.pace(id, &mut self.downlinks, self.now);
+        }
+        self.settle();
     }
 
     fn chance(random: &mut u64, per_mille: u64) -> bool {
@@ -497,7 +508,7 @@ impl World {
         let now = self.now;
         match &mut self.people.get_mut(who).unwrap().narrow {
             Some(narrow) => narrow.take(datagram, now),
-            None => self.download(who, datagram),
+            None => self.download(who, datagram, now),
         }
     }
 
@@ -506,13 +517,13 @@ impl World {
         for who in everybody {
             loop {
                 let Some(narrow) = &mut self.people.get_mut(&who).unwrap().narrow else { break };
-                let Some((_, mut datagram)) = narrow.under_way.pop_front_if(|(at, _)| *at <= self.now) else { break };
-                self.download(&who, &mut datagram);
+                let Some((at, mut datagram)) = narrow.under_way.pop_front_if(|(at, _)| *at <= self.now) else { break };
+                self.download(&who, &mut datagram, at);
             }
         }
     }
 
-    fn download(&mut self, who: &str, datagram: &mut [u8]) {
+    fn download(&mut self, who: &str, datagram: &mut [u8], arrived: Instant) {
         let (now, at) = (self.now, self.now - self.start);
         let person = self.people.get_mut(who).unwrap();
         if (192..=223).contains(&datagram[1]) {
@@ -527,7 +538,7 @@ impl World {
         let opened = person.open.unprotect(datagram).expect("an edge never repeats a number");
         let opened_bytes = &datagram[..opened.len];
         if let Some(number) = extensions().read(opened.header.extensions(opened_bytes)).transport_sequence {
-            person.arrivals.received(number, now);
+            person.arrivals.received(number, arrived);
         }
         person.play(opened.header, opened_bytes, at, now);
     }
@@ -640,7 +651,8 @@ impl Person {
         let player = self.players.entry(ssrc).or_default();
         let SeqNo(seq) = player.extend.extend(number);
         player.gaps.received(SeqNo(seq), now);
-        player.repaired += u64::from(repair && player.asked.contains(&seq));
+        let answers = repair && player.asked.remove(&seq);
+        player.repaired += u64::from(answers);
         let descriptor = (header.payload_type != OPUS).then(|| vp8::Descriptor::parse(payload).unwrap());
         let seen = Seen {
             at,
@@ -652,7 +664,7 @@ impl Person {
         };
         if player.packets.insert(seq, seen).is_some() {
             // What nobody asked for comes again only to see what the way carries.
-            let probes = repair && !player.asked.contains(&seq);
+            let probes = repair && !answers;
             player.duplicates += u64::from(!probes);
             player.probes += u64::from(probes);
         }
