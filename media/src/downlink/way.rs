@@ -112,9 +112,7 @@ impl Way {
 
     /// Time passed: a probe may begin.
     fn tick(&mut self, now: Instant) {
-        if self.estimate.deadline().is_some_and(|at| at <= now) {
-            self.estimate.handle_timeout(now);
-        }
+        self.estimate.handle_timeout(now);
         if self.probe.is_none() && self.answers {
             self.probe = self.estimate.poll().map(|probe| Running { probe, began: now, packets: 0, bytes: 0 });
         }

@@ -532,8 +532,14 @@ impl Estimate {
             bps: self.target_bps as f64,
             wanted_bps: self.wanted_bps,
             limited: self.limited.lately(LIMITED_LATELY_US, self.now_us),
-            calm: self.trend.usage() != Usage::Over && self.queue.wait_ms() < CALM_MS && self.silence.is_none(),
+            calm: self.is_idle()
+                || (self.trend.usage() != Usage::Over && self.queue.wait_ms() < CALM_MS && self.silence.is_none()),
         }
+    }
+
+    /// Nothing is under way and nothing was heard for a while: whatever stood in a queue is gone, though no feedback says so.
+    fn is_idle(&self) -> bool {
+        self.history.in_flight() == 0 && self.heard_us.is_some_and(|heard| self.now_us.saturating_sub(heard) > IDLE_US)
     }
 
     fn plan(&mut self) {
@@ -550,6 +556,8 @@ impl Estimate {
     }
 }
 
+/// A way on which nothing was under way for this long has no queue, in µs.
+const IDLE_US: u64 = 500_000;
 /// The pacer's pace as a multiple of the target, usually and while a queue of so many ms stands in the network.
 const PACE: f64 = 1.5;
 const PACE_QUEUED: f64 = 1.2;

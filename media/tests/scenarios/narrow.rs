@@ -23,7 +23,7 @@ fn a_picture_falls_and_rises_with_what_the_way_carries() {
          after 12s
          ben sees ana 180
          ben downlink 2M
-         after 15s
+         after 30s
          ben sees ana 720",
     );
 }
