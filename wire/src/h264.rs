@@ -225,11 +225,13 @@ mod tests {
     use super::*;
     use crate::golden::hex;
 
-    /// Sequence parameter sets as x264 writes them for constrained baseline.
+    /// Sequence parameter sets of constrained baseline, by x264 and by a browser.
     const SIZED: &[(&str, u16, u16)] = &[
         // Eleven and a quarter macroblocks high: the rest is cropped.
         ("67 42c00d d901419f9f0110000003001000000303c0f142a480", 320, 180),
         ("67 42c01f d9005005bb0110000003001000000303c0f1832480", 1280, 720),
+        // Chromium 156, OpenH264.
+        ("67 42c01f 8c8d705017fcb37010d01078442370", 640, 360),
     ];
 
     #[test]

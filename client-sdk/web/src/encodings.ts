@@ -170,7 +170,7 @@ export function canDecode(codec: string): boolean {
   return !codecs || codecs.some(({ mimeType }) => mimeType.toLowerCase() === `video/${codec.toLowerCase()}`);
 }
 
-/** The extension in which layers are described: browsers have it, but do not offer it unless asked. */
+/** The extension in which layers are described. */
 const DEPENDENCY_DESCRIPTOR =
   'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
 
@@ -179,15 +179,19 @@ interface HeaderExtension {
   direction: RTCRtpTransceiverDirection;
 }
 
-/** Has the dependency descriptor offered on an m-line, where the browser has a say in it. */
-export function offerDescriptor(transceiver: RTCRtpTransceiver): void {
+/**
+ * Has the dependency descriptor offered on an m-line or not, where the browser has a say in it: left alone, Chromium offers it
+ * where AV1 is among the codecs.
+ */
+export function offerDescriptor(transceiver: RTCRtpTransceiver, wanted: boolean): void {
   const able = transceiver as RTCRtpTransceiver & {
     getHeaderExtensionsToNegotiate?: () => HeaderExtension[];
     setHeaderExtensionsToNegotiate?: (extensions: HeaderExtension[]) => void;
   };
   const extensions = able.getHeaderExtensionsToNegotiate?.();
   const descriptor = extensions?.find(({ uri }) => uri === DEPENDENCY_DESCRIPTOR);
-  if (!extensions || !descriptor || descriptor.direction !== 'stopped') return;
-  descriptor.direction = 'sendrecv';
+  const direction = wanted ? 'sendrecv' : 'stopped';
+  if (!extensions || !descriptor || descriptor.direction === direction) return;
+  descriptor.direction = direction;
   able.setHeaderExtensionsToNegotiate?.(extensions);
 }

@@ -147,7 +147,8 @@ export class Media extends Emitter<MediaEvents> {
     if (before) await this.unpublish(source);
     const transceiver = this.#sendingTransceiver(track ?? kind, encodings);
     prefer(transceiver, kind, 'sender', kind === 'audio' && this.#redundantAudio ? 'red' : codec);
-    if (kind === 'video' && codec !== undefined && codec !== 'VP8') offerDescriptor(transceiver);
+    // With a descriptor edges do not look at the payload, where VP8 and H264 say how large their pictures are.
+    if (kind === 'video') offerDescriptor(transceiver, isScalable(codec));
     this.#sending.set(source, { transceiver, encodings: encodings.length, codec, mode, live: true, muted });
     await this.#applyParameters(source);
     return true;
@@ -188,7 +189,7 @@ export class Media extends Emitter<MediaEvents> {
       const media = kind === 'audio' ? 'audio' : 'video';
       const transceiver = this.#pc.addTransceiver(media, { direction: 'recvonly' });
       prefer(transceiver, media, 'receiver');
-      if (media === 'video') offerDescriptor(transceiver);
+      if (media === 'video') offerDescriptor(transceiver, true);
       this.#receiving.push({ transceiver, kind, told: null });
     }
     return have < count;

@@ -161,12 +161,40 @@ mod tests {
         }
     }
 
+    fn plain(payload: &[u8]) -> Body<'_> {
+        Body { descriptor: &[], payload }
+    }
+
+    #[test]
+    fn a_descriptor_travels_in_front_of_its_payload() {
+        let (descriptor, payload) = ([0xc0, 0, 7, 9], (0..1_400).map(|n| n as u8).collect::<Vec<u8>>());
+        let flags = Flags { descriptor: true, ..Flags::default() };
+        let header = RtpHeader { flags, ..header(1) };
+        let body = Body { descriptor: &descriptor, payload: &payload };
+        let mut queue = Queue::default();
+        for (datagram_bytes_max, parts) in [(1_426, 1), (1_425, 2), (500, 3), (380, 4)] {
+            queue.packet(&header, body, datagram_bytes_max).unwrap();
+            let mut joined = Vec::new();
+            let sent = queue.drain();
+            assert_eq!(sent.len(), parts, "{datagram_bytes_max}");
+            for datagram in &sent {
+                let (Datagram::Rtp { payload, .. } | Datagram::Fragment { payload, .. }) =
+                    Datagram::parse(datagram).unwrap()
+                else {
+                    panic!("not a packet")
+                };
+                joined.extend_from_slice(payload);
+            }
+            assert_eq!(Body::parse(flags, &joined), Ok(body));
+        }
+    }
+
     #[test]
     fn a_packet_travels_whole_if_it_fits_and_in_parts_if_not() {
         let payload: Vec<u8> = (0..1_400).map(|n| n as u8).collect();
         let mut queue = Queue::default();
         for (datagram_bytes_max, parts) in [(1_421, 1), (1_420, 2), (800, 2), (500, 3), (380, 4)] {
-            queue.packet(&header(1), &payload, datagram_bytes_max).unwrap();
+            queue.packet(&header(1), plain(&payload), datagram_bytes_max).unwrap();
             let sent = queue.drain();
             assert_eq!(sent.len(), parts);
             let mut joined = Vec::new();
@@ -181,7 +209,7 @@ mod tests {
             }
             assert_eq!(joined, payload);
         }
-        assert_eq!(queue.packet(&header(1), &payload, 300), Err(Refused::TooLarge));
+        assert_eq!(queue.packet(&header(1), plain(&payload), 300), Err(Refused::TooLarge));
     }
 
     #[test]
@@ -189,13 +217,13 @@ mod tests {
         let mut queue = Queue::default();
         let payload = [0; 1_000];
         let mut taken = 0;
-        while queue.packet(&header(taken), &payload, 1_200).is_ok() {
+        while queue.packet(&header(taken), plain(&payload), 1_200).is_ok() {
             taken += 1;
         }
         assert_eq!(taken as usize, TURN_BYTES_MAX / (1_000 + RTP_HEADER_BYTES));
-        assert_eq!(queue.packet(&header(0), &payload, 1_200), Err(Refused::Full));
+        assert_eq!(queue.packet(&header(0), plain(&payload), 1_200), Err(Refused::Full));
         assert_eq!(queue.drain().len() as u64, taken);
-        assert!(queue.packet(&header(0), &payload, 1_200).is_ok());
+        assert!(queue.packet(&header(0), plain(&payload), 1_200).is_ok());
     }
 
     #[test]
