@@ -129,6 +129,8 @@ pub struct Bot {
     others: BTreeMap<ParticipantId, Participant>,
     shown: Vec<Tile>,
     speaking: bool,
+    /// The socket that stands has been welcomed: before that nothing but `hello` may be said on it.
+    welcomed: bool,
     remote: Option<SocketAddr>,
     outputs: VecDeque<Output>,
     housekeeping: Instant,
@@ -165,6 +167,7 @@ impl Bot {
             others: BTreeMap::new(),
             shown: Vec::new(),
             speaking: true,
+            welcomed: false,
             remote: None,
             outputs: VecDeque::new(),
             housekeeping: now,
@@ -180,6 +183,7 @@ impl Bot {
 
     /// A socket stands, the first one or one after a cut.
     pub fn socket_opened(&mut self) {
+        self.welcomed = false;
         let hello = self.numbers.hello();
         self.outputs.push_back(Output::Say(Box::new(hello)));
     }
@@ -365,8 +369,11 @@ impl Bot {
     }
 
     fn say(&mut self, body: ClientSays) {
+        // What is said before the welcome is said again after it, with all that the edge has not seen.
         let message = self.numbers.say(body);
-        self.outputs.push_back(Output::Say(Box::new(message)));
+        if self.welcomed {
+            self.outputs.push_back(Output::Say(Box::new(message)));
+        }
     }
 
     fn end(&mut self, why: String) {
@@ -376,6 +383,7 @@ impl Bot {
 
     fn welcome(&mut self, participant: ParticipantId, resumed: bool) {
         self.me = Some(participant);
+        self.welcomed = true;
         if resumed {
             let again = self.numbers.unseen().cloned().map(|message| Output::Say(Box::new(message)));
             self.outputs.extend(again.collect::<Vec<_>>());
@@ -559,7 +567,9 @@ impl Bot {
     }
 
     fn keep_house(&mut self, now: Instant) {
-        if let Some(ack) = self.numbers.ack() {
+        if self.welcomed
+            && let Some(ack) = self.numbers.ack()
+        {
             self.outputs.push_back(Output::Say(Box::new(ack)));
         }
         if self.stage >= Stage::Offering {

@@ -395,6 +395,11 @@ impl Mesh {
         self.seats.iter().all(|seat| seat.bot.stage() == Stage::Connected)
     }
 
+    /// Since the run's zero.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.zero
+    }
+
     /// Whether the bot has a WebSocket at this moment.
     pub fn has_socket(&self, bot: BotId) -> bool {
         self.seats[bot.0].socket.is_some()

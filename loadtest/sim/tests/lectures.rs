@@ -190,6 +190,22 @@ fn a_cut_socket_loses_no_message_and_stops_no_picture() {
 }
 
 #[test]
+fn who_writes_before_the_new_socket_is_welcomed_loses_no_word_and_no_session() {
+    on_seeds(10, |seed| {
+        let mut lecture = Lecture::begin(seed, 0);
+        let everybody = lecture.everybody();
+        lecture.sees(&everybody, 5, seconds(8));
+        let cut = lecture.viewers[1];
+        lecture.mesh.cut_socket_for(cut, seconds(1));
+        lecture.chat();
+        // The socket stands, its hello is on its way.
+        lecture.mesh.run(seconds(1) + Duration::from_millis(1));
+        lecture.chat();
+        lecture.end();
+    });
+}
+
+#[test]
 fn a_severed_link_heals_and_chat_goes_on_in_one_order() {
     on_seeds(40, |seed| {
         let mut lecture = Lecture::begin(seed, 2);

@@ -4,7 +4,7 @@ use lyceum_bot::{Clip, Plan};
 use std::num::NonZero;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 static CAMERA: LazyLock<Vec<Arc<Clip>>> = LazyLock::new(|| {
@@ -34,29 +34,29 @@ pub(crate) fn on_seeds(count: u64, scenario: fn(u64)) {
         Some(seed) => (seed, seed + 1),
         None => (0, number("LYCEUM_SEEDS").unwrap_or(count)),
     };
-    let (next, failed) = (AtomicU64::new(first), Mutex::new(None::<(u64, String)>));
+    let next = AtomicU64::new(first);
     let test = std::thread::current().name().unwrap_or("…").to_owned();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end {
-                return;
+                return None;
             }
             if let Err(panic) = catch_unwind(|| scenario(seed)) {
                 let words =
                     panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-                let mut failed = failed.lock().unwrap();
-                if failed.as_ref().is_none_or(|(known, _)| seed < *known) {
-                    *failed = Some((seed, words.unwrap_or("panicked").to_owned()));
-                }
-                // What fails once fails soon again: the others have said enough.
+                // What fails once fails soon again: one is enough.
                 next.store(end, Ordering::Relaxed);
+                return Some((seed, words.unwrap_or("panicked").to_owned()));
             }
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
-    if let Some((seed, words)) = failed.into_inner().unwrap() {
+    let failed = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().unwrap()).min()
+    });
+    if let Some((seed, words)) = failed {
         panic!("{words}\nreplay: LYCEUM_SEED={seed} cargo test -p lyceum-sim {test}");
     }
 }
