@@ -163,8 +163,10 @@ impl Chance {
         assert!(known, "not everybody knows everybody 8 s after the network is calm");
 
         let speakers = self.people.iter().filter(|one| !one.gone && one.speaks).count();
+        // Who vanished is shown until it is given up, and fills one of the two slots meanwhile.
+        let ghosts = self.people.iter().filter(|one| one.gone && one.speaks).count();
         for person in self.people.iter().filter(|one| !one.gone) {
-            if speakers > usize::from(person.speaks) {
+            if speakers > usize::from(person.speaks) && ghosts < 2 {
                 let before = self.mesh.bot(person.bot).report().seen.frames;
                 let sees =
                     self.mesh.run_until(seconds(8), |mesh| mesh.bot(person.bot).report().seen.frames >= before + 10);
