@@ -4,6 +4,7 @@ use super::ears::Ear;
 use super::{Event, Origin, TapId};
 use crate::downlink::{DownlinkId, SlotIndex};
 use crate::packet::{Codec, Packet, TrackId};
+use crate::seq::SeqNo;
 use crate::sink::select::TEMPORAL_ALL;
 use crate::track::Meaning;
 use crate::track::cache::Cache;
@@ -76,6 +77,8 @@ pub(super) struct Tap {
     pub(super) layer: Layer,
     /// It has had a packet that a stream can begin with.
     pub(super) begun: bool,
+    /// The newest packet of sound it has had: what was said before is sent after a pause, but never twice.
+    pub(super) newest: Option<SeqNo>,
 }
 
 /// What is wanted of a layer and what was said of it.

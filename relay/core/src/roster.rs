@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// People one node may report in one room: twice what one edge serves.
 pub const PEOPLE_PER_NODE_MAX: usize = 4096;
-/// People in one roster message: with the longest names still half of the longest message.
-pub const PEOPLE_PER_MESSAGE: usize = 500;
+/// People in one roster message: 30 KB with names of usual length, so that tracks and grants are not kept waiting behind a class.
+pub const PEOPLE_PER_MESSAGE: usize = 100;
 
 /// Who came or changed, and who left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,11 +46,26 @@ pub struct Refused {
     pub too_many: u64,
 }
 
+/// What another node says of its people in one message.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// A part of everybody.
+    pub snapshot: bool,
+    /// Of which more parts follow.
+    pub more: bool,
+    /// Came or changed.
+    pub present: Vec<Participant>,
+    /// Left.
+    pub gone: Vec<ParticipantId>,
+}
+
 /// Everybody in one room.
 #[derive(Debug, Default)]
 pub struct Roster {
     local: BTreeMap<ParticipantId, Participant>,
     remote: BTreeMap<NodeId, BTreeMap<ParticipantId, Participant>>,
+    /// Whom the pages of an unfinished snapshot have named so far.
+    named: BTreeMap<NodeId, BTreeSet<ParticipantId>>,
     /// Not yet told to the other nodes.
     to_links: Change,
     /// Not yet told to this node's people.
@@ -74,24 +89,24 @@ impl Roster {
     }
 
     /// Another node speaks of its people.
-    pub fn report(
-        &mut self,
-        node: &NodeId,
-        snapshot: bool,
-        present: Vec<Participant>,
-        gone: &[ParticipantId],
-    ) -> Refused {
+    pub fn report(&mut self, node: &NodeId, page: Page) -> Refused {
+        let Page { snapshot, more, present, gone } = page;
         let mut refused = Refused::default();
         let known = self.remote.entry(node.clone()).or_default();
         if snapshot {
-            let named: BTreeSet<&ParticipantId> = present.iter().map(|participant| &participant.id).collect();
-            known.retain(|id, _| {
-                let stays = named.contains(id);
-                if !stays {
-                    self.to_owner.left(id.clone());
-                }
-                stays
-            });
+            let mut named = self.named.remove(node).unwrap_or_default();
+            named.extend(present.iter().map(|participant| participant.id.clone()).take(PEOPLE_PER_NODE_MAX));
+            if more && named.len() < PEOPLE_PER_NODE_MAX {
+                self.named.insert(node.clone(), named);
+            } else {
+                known.retain(|id, _| {
+                    let stays = named.contains(id);
+                    if !stays {
+                        self.to_owner.left(id.clone());
+                    }
+                    stays
+                });
+            }
         }
         for participant in present {
             if participant.edge != *node {
@@ -104,8 +119,8 @@ impl Roster {
             }
         }
         for id in gone {
-            if known.remove(id).is_some() {
-                self.to_owner.left(id.clone());
+            if known.remove(&id).is_some() {
+                self.to_owner.left(id);
             }
         }
         refused
@@ -113,6 +128,7 @@ impl Roster {
 
     /// A node is gone, its people with it.
     pub fn node_gone(&mut self, node: &NodeId) {
+        self.named.remove(node);
         for id in self.remote.remove(node).into_iter().flat_map(BTreeMap::into_keys) {
             self.to_owner.left(id);
         }
@@ -138,6 +154,12 @@ impl Roster {
     #[must_use]
     pub fn edge_of(&self, id: &ParticipantId) -> Option<&NodeId> {
         self.remote.iter().find(|(_, people)| people.contains_key(id)).map(|(node, _)| node)
+    }
+
+    /// One of another node's people.
+    #[must_use]
+    pub fn person_of(&self, node: &NodeId, id: &ParticipantId) -> Option<&Participant> {
+        self.remote.get(node)?.get(id)
     }
 
     /// What the other nodes have not been told yet.
@@ -183,14 +205,23 @@ mod tests {
     fn a_snapshot_replaces_and_a_delta_adds() {
         let b = NodeId::parse("b").unwrap();
         let mut roster = Roster::default();
-        roster.report(&b, true, vec![person("p1", "b", "Ana"), person("p2", "b", "Ben")], &[]);
+        let say = |roster: &mut Roster, snapshot, more, people: &[&str], gone: &[&str]| {
+            let present = people.iter().map(|id| person(id, "b", "")).collect();
+            let gone = gone.iter().map(|id| ParticipantId::parse(id).unwrap()).collect();
+            roster.report(&b, Page { snapshot, more, present, gone });
+        };
+        say(&mut roster, true, false, &["p1", "p2"], &[]);
         assert_eq!(ids(roster.news_for_owner()), (v(&["p1", "p2"]), v(&[])));
-        roster.report(&b, false, vec![person("p3", "b", "Cy")], &[ParticipantId::parse("p1").unwrap()]);
+        say(&mut roster, false, false, &["p3"], &["p1"]);
         assert_eq!(ids(roster.news_for_owner()), (v(&["p3"]), v(&["p1"])));
-        roster.report(&b, true, vec![person("p3", "b", "Cy"), person("p4", "b", "Di")], &[]);
+        say(&mut roster, true, false, &["p3", "p4"], &[]);
         assert_eq!(ids(roster.news_for_owner()), (v(&["p4"]), v(&["p2"])), "p3 did not change");
+        say(&mut roster, true, true, &["p5"], &[]);
+        assert_eq!(ids(roster.news_for_owner()), (v(&["p5"]), v(&[])), "nobody is gone before the last page");
+        say(&mut roster, true, false, &["p3"], &[]);
+        assert_eq!(ids(roster.news_for_owner()), (v(&[]), v(&["p4"])));
         roster.node_gone(&b);
-        assert_eq!(ids(roster.news_for_owner()), (v(&[]), v(&["p3", "p4"])));
+        assert_eq!(ids(roster.news_for_owner()), (v(&[]), v(&["p3", "p5"])));
         assert_eq!(roster.total(), 0);
     }
 
@@ -198,11 +229,12 @@ mod tests {
     fn a_node_speaks_of_its_own_people_only() {
         let b = NodeId::parse("b").unwrap();
         let mut roster = Roster::default();
-        let refused = roster.report(&b, true, vec![person("p1", "c", "Ana")], &[]);
+        let page = |present| Page { present, ..Page::default() };
+        let refused = roster.report(&b, Page { snapshot: true, ..page(vec![person("p1", "c", "Ana")]) });
         assert_eq!(refused, Refused { not_their_edge: 1, too_many: 0 });
         assert_eq!(roster.news_for_owner(), None);
         let crowd = (0..=PEOPLE_PER_NODE_MAX).map(|n| person(&format!("q{n}"), "b", "")).collect();
-        assert_eq!(roster.report(&b, false, crowd, &[]).too_many, 1);
+        assert_eq!(roster.report(&b, page(crowd)).too_many, 1);
     }
 
     #[test]

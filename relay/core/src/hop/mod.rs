@@ -14,19 +14,22 @@
 //! The owner changes something, then drains [`Hop::poll`], then reads [`Hop::deadline`].
 
 mod downstream;
+mod grants;
 mod paths;
 mod peer;
 mod stats;
 mod upstream;
 
 pub use downstream::{SERVED_MAX, TOO_LATE};
+pub use grants::{ANSWER_TIME_MAX, ASKED_MAX, GrantWish};
 pub use stats::{Loss, Stats};
 pub use upstream::TRACKS_MAX;
 
 use crate::order::{self, Order};
-use crate::roster::{PEOPLE_PER_MESSAGE, Roster};
+use crate::roster::{self, PEOPLE_PER_MESSAGE, Roster};
 use bytes::Bytes;
 use downstream::Downstream;
+use grants::Grants;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{Downlinks, Packet, Room, TrackId};
@@ -34,7 +37,7 @@ use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId, TrackName};
 use lyceum_wire::link::datagram::Datagram;
 use lyceum_wire::link::{Message, TrackInfo};
-use lyceum_wire::signal::{Hop as PathHop, Participant, Path, RoomMessage};
+use lyceum_wire::signal::{Hop as PathHop, Participant, Path, Refusal, RoomMessage};
 use paths::Paths;
 use peer::{Link, Peer, PeerIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -93,6 +96,15 @@ pub enum Output {
         /// Left.
         gone: Vec<ParticipantId>,
     },
+    /// Change what one of this node's people may do, then say so by [`Hop::granted`].
+    Grant(GrantWish),
+    /// What [`Hop::grant`] asked for is done, or refused.
+    Granted {
+        /// The number [`Hop::grant`] gave.
+        request: u32,
+        /// Why not.
+        refused: Option<Refusal>,
+    },
     /// A message of the room, in its order; this node's own posts come back this way too.
     Posted(RoomMessage),
     /// How tracks of remote participants come here, when that changed or its latency moved noticeably.
@@ -124,6 +136,8 @@ pub struct Live {
     pub people: usize,
     /// Posts of this node that have no number yet.
     pub waiting_posts: usize,
+    /// Changes of grants that other nodes have not answered yet.
+    pub waiting_grants: usize,
 }
 
 /// A link that is wanted and absent is asked for again after this long.
@@ -148,6 +162,7 @@ pub struct Hop {
     upstream: Upstream,
     downstream: Downstream,
     roster: Roster,
+    grants: Grants,
     order: Order,
     paths: Paths,
     out: VecDeque<Output>,
@@ -171,6 +186,7 @@ impl Hop {
             upstream: Upstream::default(),
             downstream: Downstream::default(),
             roster: Roster::default(),
+            grants: Grants::default(),
             order: Order::new(config.room.clone(), config.node.clone()),
             paths: Paths::default(),
             out: VecDeque::new(),
@@ -256,8 +272,8 @@ impl Hop {
         }
         match message {
             Message::RoomClose { .. } => self.part_from(at, downlinks, now),
-            Message::Roster { snapshot, present, gone, .. } => {
-                let refused = self.roster.report(from, snapshot, present, &gone);
+            Message::Roster { snapshot, present, gone, more, .. } => {
+                let refused = self.roster.report(from, roster::Page { snapshot, more, present, gone });
                 self.stats.lose(Loss::NotTheirEdge, refused.not_their_edge);
                 self.stats.lose(Loss::TooMany, refused.too_many);
             }
@@ -273,11 +289,11 @@ impl Hop {
             }
             Message::Post { message, .. } => self.order.post_from(from, message),
             Message::Posted { after, chain, messages, .. } => self.order.posted(from, after, chain, messages, now),
-            Message::Hello { .. }
-            | Message::RoomOpen { .. }
-            | Message::Grant { .. }
-            | Message::Granted { .. }
-            | Message::Unknown => {}
+            Message::Grant { request, by, participant, change, .. } => {
+                self.grant_wanted(at, GrantWish { node: from.clone(), request, by, participant, change });
+            }
+            Message::Granted { request, refused, .. } => self.grant_done(at, request, refused),
+            Message::Hello { .. } | Message::RoomOpen { .. } | Message::Unknown => {}
         }
     }
 
@@ -394,6 +410,7 @@ impl Hop {
     pub fn handle_timeout(&mut self, downlinks: &mut Downlinks, now: Instant) {
         self.room.handle_timeout(downlinks, now);
         self.ask_again(now);
+        self.grants_lost(None, now);
         if self.order.deadline().is_some_and(|at| at <= now) {
             self.order.handle_timeout(now);
         }
@@ -423,7 +440,8 @@ impl Hop {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let connect = self.peers.iter().filter_map(|peer| peer.connect_at).min();
-        let others = [self.upstream.repair_at, self.order.deadline(), self.paths.deadline(), connect];
+        let others =
+            [self.upstream.repair_at, self.order.deadline(), self.paths.deadline(), self.grants.deadline(), connect];
         others.into_iter().chain([self.room.deadline()]).flatten().min()
     }
 
@@ -443,6 +461,7 @@ impl Hop {
             partners: self.peers.iter().filter(|peer| peer.is_open()).count(),
             people: self.roster.total(),
             waiting_posts: self.order.waiting(),
+            waiting_grants: self.grants.waiting(),
         }
     }
 
@@ -589,6 +608,7 @@ impl Hop {
         self.unserve_peer(at, now);
         self.withdraw_all(at, downlinks, now);
         self.roster.node_gone(&node);
+        self.grants_lost(Some(at), now);
         self.order.closed(&node, now);
     }
 
@@ -598,17 +618,17 @@ impl Hop {
         }
     }
 
+    /// People in pages of bounded length.
     fn say_roster(&mut self, to: PeerIndex, snapshot: bool, present: &[Participant], gone: &[ParticipantId]) {
-        let mut snapshot = snapshot;
-        let mut pieces = present.chunks(PEOPLE_PER_MESSAGE);
-        let (mut piece, mut gone) = (pieces.next().unwrap_or_default(), gone.to_vec());
-        loop {
+        let count = present.len().max(gone.len()).div_ceil(PEOPLE_PER_MESSAGE).max(1);
+        let (mut present, mut gone) = (present.chunks(PEOPLE_PER_MESSAGE), gone.chunks(PEOPLE_PER_MESSAGE));
+        for page in 1..=count {
             let room = self.config.room.clone();
-            let (present, gone) = (piece.to_vec(), std::mem::take(&mut gone));
-            self.say(to, Message::Roster { room, snapshot, present, gone, more: false });
-            snapshot = false;
-            let Some(next) = pieces.next() else { return };
-            piece = next;
+            let (present, gone) = (present.next().unwrap_or_default(), gone.next().unwrap_or_default());
+            self.stats.roster_messages += 1;
+            self.stats.roster_entries += (present.len() + gone.len()) as u64;
+            let (present, gone, more) = (present.to_vec(), gone.to_vec(), page < count);
+            self.say(to, Message::Roster { room, snapshot, present, gone, more });
         }
     }
 

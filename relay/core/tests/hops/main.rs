@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a play picks a moment to begin at")]
 
 mod faults;
+mod grants;
 mod plays;
+mod voices;
 mod world;
