@@ -75,6 +75,22 @@ const PLAIN: [(&str, Kind, &str, Read); 22] = [
     ("lyceum_link_repairs_sent_total", Kind::Counter, "Packets sent again to other nodes.", |s| {
         s.link_repairs_sent as f64
     }),
+    (
+        "lyceum_roster_written_total",
+        Kind::Counter,
+        "Roster entries written for clients, each once however many are told.",
+        |s| s.roster_written as f64,
+    ),
+    ("lyceum_roster_messages_total", Kind::Counter, "Roster messages said to clients.", |s| s.roster_messages as f64),
+    ("lyceum_roster_entries_total", Kind::Counter, "Roster entries in messages to clients.", |s| {
+        s.roster_entries as f64
+    }),
+    ("lyceum_link_roster_messages_total", Kind::Counter, "Pages of the roster said to other nodes.", |s| {
+        s.link_roster_messages as f64
+    }),
+    ("lyceum_link_roster_entries_total", Kind::Counter, "Roster entries said to other nodes.", |s| {
+        s.link_roster_entries as f64
+    }),
     ("lyceum_evictions_total", Kind::Counter, "Peers removed because of a fault of ours.", |s| s.evictions as f64),
 ];
 

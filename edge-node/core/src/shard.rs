@@ -267,6 +267,9 @@ impl Shard {
             Command::RoomMap(map) => self.mapped(&map, now),
             Command::Link(from_link) => self.link(from_link, now),
             Command::Kick { room, participant, message } => self.kick(&room, &participant, message, now),
+            Command::Grant { request, room, participant, change } => {
+                self.grant_by_http(request, &room, participant, change, now);
+            }
             Command::Shutdown { message } => self.shut_down(&message, now),
             Command::TurnReceived { relayed, peer, payload } => self.turn_received(relayed, peer, &payload, now),
             Command::TurnSecret(secret) => {
@@ -396,6 +399,7 @@ impl Shard {
             draw: draw::Draw::new(seed),
             media: None,
             view: None,
+            listen: Vec::new(),
             dirty: false,
         });
         self.working = Some(Work::Peer(index));

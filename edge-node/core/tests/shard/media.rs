@@ -126,11 +126,10 @@ fn a_larger_tile_gets_a_larger_layer_and_the_publisher_hears_of_demand() {
     let ben = world.join(0, "ben", "physics");
     world.connect(ana, vec![simulcast(Source::Camera, &["q", "h", "f"])]);
     world.connect(ben, vec![Line::Slot(SlotKind::Video)]);
-    let view =
-        |width, height| {
-            let tile = Tile { track: track("ana", Source::Camera), width, height, pinned: false };
-            ClientSays::View { tiles: vec![tile], listen: Vec::new() }
-        };
+    let view = |width, height| {
+        let tile = Tile { track: track("ana", Source::Camera), width, height, pinned: false };
+        ClientSays::View { tiles: vec![tile], listen: Vec::new() }
+    };
     let sizes = [("q", 320, 180), ("h", 640, 360), ("f", 1280, 720)];
     let mut n = 0;
     let mut film = |world: &mut World, frames: u16| {
