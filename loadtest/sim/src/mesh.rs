@@ -67,6 +67,7 @@ struct Seat {
     udp: SocketAddr,
     socket: Option<SocketId>,
     participant: ParticipantId,
+    grants: Grants,
     last_message: u64,
 }
 
@@ -177,8 +178,13 @@ impl Mesh {
         }
     }
 
-    /// Somebody comes in at an edge.
+    /// Somebody comes in at an edge and may do what participants may.
     pub fn join(&mut self, edge: EdgeId, room: &str, plan: Plan) -> BotId {
+        self.join_with(edge, room, plan, Grants::participant())
+    }
+
+    /// Somebody comes in at an edge with these grants.
+    pub fn join_with(&mut self, edge: EdgeId, room: &str, plan: Plan, grants: Grants) -> BotId {
         let index = self.seats.len();
         let udp = SocketAddr::from((Ipv4Addr::new(10, 1, (index >> 8) as u8, index as u8), 6_000));
         let config = BotConfig {
@@ -192,7 +198,7 @@ impl Mesh {
         let bot = Bot::new(config, &self.session, self.now);
         let participant = name(&format!("p{index}"));
         let room = name(room);
-        self.seats.push(Seat { bot, edge: edge.0, room, udp, socket: None, participant, last_message: 0 });
+        self.seats.push(Seat { bot, edge: edge.0, room, udp, socket: None, participant, grants, last_message: 0 });
         self.by_udp.insert(udp, index);
         self.underway.send(self.now, What::Socket { bot: index });
         BotId(index)
@@ -379,7 +385,7 @@ impl Mesh {
                     sub: format!("person-{bot}"),
                     name: format!("Bot {bot}"),
                     room: seat.room.clone(),
-                    grants: Grants::participant(),
+                    grants: seat.grants.clone(),
                     nbf: 0,
                     exp: u64::MAX,
                 };
@@ -420,6 +426,7 @@ impl Mesh {
             Event::Say { socket, message } => {
                 if let Some(&bot) = self.by_socket.get(&socket) {
                     let at = self.in_order(Stream::Down(socket), self.setup.access);
+                    let message = Box::new(message.to_client());
                     self.underway.send(at, What::Say { bot, socket, message });
                 }
             }

@@ -23,7 +23,8 @@ fn seconds(n: u64) -> Duration {
 }
 
 fn speaker(tile: (u16, u16)) -> Plan {
-    Plan { microphone: Some(VOICE.clone()), camera: CAMERA.clone(), audio_slots: 2, video_slots: 2, tile }
+    let (microphone, camera) = (Some(VOICE.clone()), CAMERA.clone());
+    Plan { microphone, camera, audio_slots: 2, video_slots: 2, tile, ..Plan::default() }
 }
 
 fn viewer(tile: (u16, u16)) -> Plan {
