@@ -28,7 +28,7 @@ impl Problem {
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::SessionGone | Refusal::MediaLost => StatusCode::NOT_FOUND,
+            Refusal::SessionGone | Refusal::MediaLost | Refusal::Absent => StatusCode::NOT_FOUND,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, code_name(code), message)
@@ -68,6 +68,7 @@ pub(crate) fn code_name(code: Refusal) -> &'static str {
         Refusal::Version => "version",
         Refusal::SessionGone => "session_gone",
         Refusal::MediaLost => "media_lost",
+        Refusal::Absent => "absent",
         Refusal::Internal => "internal",
     }
 }

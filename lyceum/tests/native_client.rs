@@ -273,7 +273,7 @@ async fn what_is_muted_hidden_or_ended_stops_and_comes_back_with_a_key_frame() {
 
     // Nobody shows it: the publisher is told, and pauses by itself.
     let track = lyceum_wire::id::TrackName { participant: ana.id(), source: Source::Camera };
-    let tile = |width, height| vec![Tile { track: track.clone(), width, height }];
+    let tile = |width, height| vec![Tile { track: track.clone(), width, height, pinned: false }];
     ben.room.view(tile(0, 0)).await.unwrap();
     let unwatched = |e: &Event| matches!(e, Event::Demand { watched, .. } if watched.iter().all(|rid| !rid.watched));
     until("nobody watches", || ana.happened(unwatched)).await;

@@ -59,6 +59,8 @@ drops! {
     AwaitingKeyframe => "awaiting_keyframe",
     /// A temporal layer above the one chosen.
     AboveTemporal => "above_temporal",
+    /// A voice that is not among the loudest of its node, and that nobody pins: it does not cross a link.
+    NotLoud => "not_loud",
     /// The tile is not shown: width or height zero.
     Paused => "paused",
     /// From before this sink's stream began; nothing refers to it any more.

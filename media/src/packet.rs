@@ -27,7 +27,8 @@ pub struct AudioLevel {
 pub struct Flags {
     /// Belongs to a key frame.
     pub keyframe: bool,
-    /// First packet of its frame.
+    /// First packet of its frame. For sound: the first one after the voice was left out on its way here, so that what is
+    /// missing before it is no loss.
     pub start: bool,
     /// Last packet of its frame (RTP marker for video).
     pub end: bool,

@@ -39,11 +39,29 @@ pub struct Voice<T> {
 }
 
 /// Who of `voices` (best first: active before silent, the latest speaker before earlier ones) is heard in the slots.
-/// Somebody who is heard is replaced only by one who speaks: the longest silent first, then a speaker that is quieter by [`MARGIN_DB`].
+/// `pinned`, most important first, are heard in any case, as far as there are slots. Of the others, somebody who is heard is
+/// replaced only by one who speaks: the longest silent first, then a speaker that is quieter by [`MARGIN_DB`].
 #[must_use]
-pub fn voices<T: Copy + PartialEq>(slots: &[Option<T>], voices: &[Voice<T>]) -> Vec<Option<T>> {
+pub fn voices<T: Copy + PartialEq>(slots: &[Option<T>], voices: &[Voice<T>], pinned: &[T]) -> Vec<Option<T>> {
+    let pinned = &pinned[..pinned.len().min(slots.len())];
     let find = |track: T| voices.iter().position(|voice| voice.track == track);
-    let mut heard: Vec<Option<T>> = slots.iter().map(|slot| slot.filter(|track| find(*track).is_some())).collect();
+    let stays = |track: &T| find(*track).is_some() || pinned.contains(track);
+    let mut heard: Vec<Option<T>> = slots.iter().map(|slot| slot.filter(stays)).collect();
+    // The worst of those heard who may go; voices are ordered best first.
+    let worst = |heard: &[Option<T>]| {
+        let may_go = |(at, slot): (usize, &Option<T>)| Some((at, find(slot.filter(|track| !pinned.contains(track))?)?));
+        let order = |rank: usize| (!voices[rank].active, u8::MAX - voices[rank].loudness_if_active(), rank);
+        heard.iter().enumerate().filter_map(may_go).max_by_key(|(_, rank)| order(*rank))
+    };
+    for track in pinned {
+        if heard.contains(&Some(*track)) {
+            continue;
+        }
+        let free = heard.iter().position(Option::is_none);
+        if let Some(at) = free.or_else(|| worst(&heard).map(|(at, _)| at)) {
+            heard[at] = Some(*track);
+        }
+    }
     for voice in voices {
         if heard.contains(&Some(voice.track)) {
             continue;
@@ -55,13 +73,7 @@ pub fn voices<T: Copy + PartialEq>(slots: &[Option<T>], voices: &[Voice<T>]) -> 
         if !voice.active {
             continue;
         }
-        // The worst of those heard; voices are ordered best first.
-        let worst = heard
-            .iter()
-            .enumerate()
-            .filter_map(|(at, slot)| Some((at, find((*slot)?)?)))
-            .max_by_key(|(_, rank)| (!voices[*rank].active, u8::MAX - voices[*rank].loudness_if_active(), *rank));
-        let Some((at, rank)) = worst else { continue };
+        let Some((at, rank)) = worst(&heard) else { continue };
         let other = voices[rank];
         if !other.active || voice.loudness > other.loudness.saturating_add(MARGIN_DB) {
             heard[at] = Some(voice.track);
@@ -108,18 +120,28 @@ mod tests {
     fn a_speaker_takes_the_place_of_the_longest_silent() {
         // Best first: 3 speaks, then 1 and 2 spoke before.
         let ranked = [v(3, true, 90), v(1, false, 10), v(2, false, 80)];
-        assert_eq!(voices(&[Some(1), Some(2)], &ranked), [Some(1), Some(3)]);
+        assert_eq!(voices(&[Some(1), Some(2)], &ranked, &[]), [Some(1), Some(3)]);
         let ranked = [v(1, true, 83), v(2, true, 85), v(3, true, 88)];
-        assert_eq!(voices(&[Some(1), Some(2)], &ranked), [Some(1), Some(2)], "not louder by enough");
+        assert_eq!(voices(&[Some(1), Some(2)], &ranked, &[]), [Some(1), Some(2)], "not louder by enough");
         let ranked = [v(1, true, 80), v(2, true, 85), v(3, true, 88)];
-        assert_eq!(voices(&[Some(1), Some(2)], &ranked), [Some(3), Some(2)]);
+        assert_eq!(voices(&[Some(1), Some(2)], &ranked, &[]), [Some(3), Some(2)]);
+    }
+
+    #[test]
+    fn a_pinned_voice_is_heard_though_others_shout() {
+        let ranked = [v(3, true, 90), v(4, true, 85), v(1, false, 10), v(2, false, 0)];
+        assert_eq!(voices(&[Some(1), Some(2)], &ranked, &[2]), [Some(3), Some(2)]);
+        assert_eq!(voices(&[Some(3), Some(4)], &ranked, &[1]), [Some(3), Some(1)], "the quieter one goes");
+        assert_eq!(voices(&[Some(3), None], &ranked, &[9]), [Some(3), Some(9)], "also one that nobody ranks");
+        assert_eq!(voices(&[Some(3)], &ranked, &[1, 2]), [Some(1)], "as far as there are slots");
+        assert_eq!(voices(&[], &ranked, &[1]), []);
     }
 
     #[test]
     fn silence_changes_nothing() {
         let ranked = [v(9, false, 50), v(8, false, 40), v(1, false, 0), v(2, false, 0)];
-        assert_eq!(voices(&[Some(2), Some(1)], &ranked), [Some(2), Some(1)]);
-        assert_eq!(voices(&[Some(7), None], &ranked), [Some(9), Some(8)], "who left makes room");
+        assert_eq!(voices(&[Some(2), Some(1)], &ranked, &[]), [Some(2), Some(1)]);
+        assert_eq!(voices(&[Some(7), None], &ranked, &[]), [Some(9), Some(8)], "who left makes room");
     }
 
     proptest! {

@@ -42,9 +42,20 @@ pub struct Speakers {
     changed: bool,
 }
 
+/// All who may be heard, best first: active before silent, unmuted before muted, the latest speaker before earlier ones, then in
+/// order of publication.
+#[derive(Debug, Default)]
+pub struct Ranking {
+    voices: Vec<Voice<TrackId>>,
+    /// The place of each among them; rising by track.
+    places: Vec<(TrackId, u32)>,
+}
+
 #[derive(Debug)]
 struct Speaker {
     track: TrackId,
+    /// Published at this node, not elsewhere in the mesh.
+    local: bool,
     /// Place in the order of publication.
     published: u64,
     /// Named in lists; a screen's sound is heard but is nobody.
@@ -57,11 +68,12 @@ struct Speaker {
 }
 
 impl Speakers {
-    /// A track that may be heard.
-    pub fn add(&mut self, track: TrackId, person: bool) {
+    /// A track that may be heard; `local`: published at this node.
+    pub fn add(&mut self, track: TrackId, person: bool, local: bool) {
         self.published += 1;
         let speaker = Speaker {
             track,
+            local,
             published: self.published,
             person,
             muted: false,
@@ -83,7 +95,8 @@ impl Speakers {
 
     /// It was muted or unmuted.
     pub fn mute(&mut self, track: TrackId, muted: bool) {
-        if let Some(speaker) = self.all.iter_mut().find(|s| s.track == track) {
+        if let Ok(at) = self.all.binary_search_by_key(&track, |s| s.track) {
+            let speaker = &mut self.all[at];
             speaker.muted = muted;
             if muted {
                 speaker.loudness = 0.0;
@@ -92,10 +105,10 @@ impl Speakers {
         }
     }
 
-    /// One packet's level.
+    /// One packet's level. Says whether somebody began to speak with it.
     #[inline]
-    pub fn level(&mut self, track: TrackId, level: AudioLevel, now: Instant) {
-        let Ok(at) = self.all.binary_search_by_key(&track, |s| s.track) else { return };
+    pub fn level(&mut self, track: TrackId, level: AudioLevel, now: Instant) -> bool {
+        let Ok(at) = self.all.binary_search_by_key(&track, |s| s.track) else { return false };
         let speaker = &mut self.all[at];
         let loud = f32::from(127 - level.minus_dbov.min(127));
         let share = if loud > speaker.loudness { ATTACK } else { DECAY };
@@ -104,10 +117,12 @@ impl Speakers {
         if speaker.loudness >= f32::from(OFF) {
             speaker.last_loud = Some(now);
         }
-        if !speaker.active && speaker.loudness >= f32::from(ON) {
+        let begins = !speaker.active && !speaker.muted && speaker.loudness >= f32::from(ON);
+        if begins {
             speaker.active = true;
             self.changed = true;
         }
+        begins
     }
 
     /// Looks who fell silent. Says whether who is active changed since the last look.
@@ -140,14 +155,16 @@ impl Speakers {
         Some(&self.told)
     }
 
-    /// All who may be heard, best first: active before silent, unmuted before muted, the latest speaker before earlier ones,
-    /// then in order of publication.
+    /// All who may be heard, in order.
     #[must_use]
-    pub fn ranked(&self) -> Vec<Voice<TrackId>> {
-        let mut ranked: Vec<&Speaker> = self.all.iter().collect();
-        ranked.sort_by_key(|s| (!s.active, s.muted, std::cmp::Reverse(s.last_loud), s.published));
-        let voice = |s: &&Speaker| Voice { track: s.track, active: s.active, loudness: s.loudness as u8 };
-        ranked.iter().map(voice).collect()
+    pub fn ranking(&self) -> Ranking {
+        Ranking::of(self.all.iter().collect())
+    }
+
+    /// Those of them who are published at this node and not muted: who may leave it.
+    #[must_use]
+    pub fn local_ranking(&self) -> Ranking {
+        Ranking::of(self.all.iter().filter(|speaker| speaker.local && !speaker.muted).collect())
     }
 
     /// How many there are.
@@ -183,6 +200,45 @@ impl Speakers {
     }
 }
 
+impl Ranking {
+    fn of(mut ranked: Vec<&Speaker>) -> Self {
+        ranked.sort_by_key(|s| (!s.active, s.muted, std::cmp::Reverse(s.last_loud), s.published));
+        let voice = |s: &&Speaker| Voice { track: s.track, active: s.active, loudness: s.loudness as u8 };
+        let voices: Vec<_> = ranked.iter().map(voice).collect();
+        let mut places: Vec<_> = voices.iter().map(|voice| voice.track).zip(0..).collect();
+        places.sort_unstable();
+        Self { voices, places }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn voices(&self) -> &[Voice<TrackId>] {
+        &self.voices
+    }
+
+    /// Those who can change who is heard where `heard` are now: the first [`CONTENDERS`] that `may` be heard there, and `heard`
+    /// themselves. Still best first. In a class of 300 nobody looks at the other 280 for each of 300 listeners.
+    #[must_use]
+    pub fn contenders(
+        &self,
+        heard: impl Iterator<Item = TrackId>,
+        may: impl Fn(TrackId) -> bool,
+    ) -> Vec<Voice<TrackId>> {
+        let mut places: Vec<u32> = Vec::with_capacity(CONTENDERS + 8);
+        places.extend((0..).zip(&self.voices).filter(|(_, v)| may(v.track)).map(|(place, _)| place).take(CONTENDERS));
+        let place =
+            |track: TrackId| self.places.binary_search_by_key(&track, |(t, _)| *t).ok().map(|at| self.places[at].1);
+        places.extend(heard.filter(|track| may(*track)).filter_map(place));
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().filter_map(|place| self.voices.get(place as usize).copied()).collect()
+    }
+}
+
+/// Voices looked at for each listener besides those in its slots: twice as many as any has slots for sound, so that all of
+/// those who speak at once are among them.
+pub const CONTENDERS: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +246,7 @@ mod tests {
     /// Plays levels, one per 20 ms, and returns every list that went out with its time in ms.
     fn play(levels: impl Fn(u32, u64) -> Option<u8>, tracks: u32, length_ms: u64) -> Vec<(u64, Vec<u32>)> {
         let (mut speakers, t) = (Speakers::default(), Instant::now());
-        (0..tracks).for_each(|n| speakers.add(TrackId(n), true));
+        (0..tracks).for_each(|n| speakers.add(TrackId(n), true, true));
         let mut lists = Vec::new();
         for ms in (0..length_ms).step_by(20) {
             let now = t + Duration::from_millis(ms);
@@ -242,5 +298,27 @@ mod tests {
         let lists = play(|_, ms| (ms < 1_000).then_some(20), 1, 4_000);
         assert_eq!(lists.len(), 2, "{lists:?}");
         assert!(lists[1].0 <= 2_600);
+    }
+
+    #[test]
+    fn only_a_few_contend_and_those_who_are_heard_among_them() {
+        let (mut speakers, t) = (Speakers::default(), Instant::now());
+        (0..300).for_each(|n| speakers.add(TrackId(n), true, n % 2 == 0));
+        for n in [290, 17, 5] {
+            for ms in 0..10 {
+                speakers.level(TrackId(n), AudioLevel { minus_dbov: 20, voice: true }, t + Duration::from_millis(ms));
+            }
+        }
+        let tracks = |voices: &[Voice<TrackId>]| voices.iter().map(|v| v.track.0).collect::<Vec<_>>();
+        let all = speakers.ranking();
+        assert_eq!(tracks(&all.voices()[..5]), [5, 17, 290, 0, 1]);
+        let contend = all.contenders([TrackId(200), TrackId(290), TrackId(100)].into_iter(), |track| track.0 != 5);
+        assert_eq!(contend.len(), CONTENDERS + 2);
+        assert_eq!(tracks(&contend[..3]), [17, 290, 0]);
+        assert_eq!(tracks(&contend[CONTENDERS..]), [100, 200], "in their order, after all who rank before them");
+        let local = speakers.local_ranking();
+        assert_eq!((local.voices().len(), local.voices()[0].track), (150, TrackId(290)));
+        speakers.mute(TrackId(290), true);
+        assert_eq!(speakers.local_ranking().voices().len(), 149, "who is muted does not leave the node");
     }
 }

@@ -6,7 +6,8 @@
 pub mod datagram;
 
 use crate::id::{Kind, NodeId, ParticipantId, Region, RoomId, TrackName};
-use crate::signal::{Participant, RoomMessage};
+use crate::signal::{Participant, Refusal, RoomMessage};
+use crate::token::GrantChange;
 use serde::{Deserialize, Serialize};
 
 /// TLS application protocol of links (RFC 7301). Finer versions are negotiated by [`Message::Hello`].
@@ -41,6 +42,11 @@ pub struct Layer {
     /// Temporal layer, 0 the base, at most 7. A subscription to `t` carries all up to `t`.
     pub temporal: u8,
 }
+
+/// `temporal` of a subscription to sound that wants it while it is among the loudest voices of its own node.
+pub const VOICE_WHEN_LOUD: u8 = 0;
+/// `temporal` of a subscription to sound that wants all of it: somebody pinned the voice. What an older node asks for.
+pub const VOICE_ALWAYS: u8 = 7;
 
 /// What everybody in the mesh knows of a track.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +134,9 @@ pub enum Message {
         present: Vec<Participant>,
         /// Left.
         gone: Vec<ParticipantId>,
+        /// Another page of the same snapshot follows: nobody is gone for not being named before the last one.
+        #[serde(default)]
+        more: bool,
     },
     /// A track can be had from the sender. Repeated when its info changes.
     Announce {
@@ -153,7 +162,8 @@ pub enum Message {
         room: RoomId,
         /// The track.
         track: TrackName,
-        /// The layer; one subscription per spatial layer, `temporal` is the highest wanted.
+        /// The layer; one subscription per spatial layer, `temporal` is the highest wanted. For sound it says when: see
+        /// [`VOICE_WHEN_LOUD`] and [`VOICE_ALWAYS`].
         layer: Layer,
         /// The sender's alias for it.
         alias: Alias,
@@ -192,6 +202,30 @@ pub enum Message {
         /// The message; its `number` is 0.
         message: RoomMessage,
     },
+    /// To the edge of a participant: a moderator of the sender's edge changes what the participant may do. Answered by `granted`.
+    Grant {
+        /// The room.
+        room: RoomId,
+        /// Made by the sender, unique among its open requests; comes back in the answer.
+        request: u32,
+        /// The moderator, one of the sender's people; absent: the application, whose token the sender has verified.
+        #[serde(default)]
+        by: Option<ParticipantId>,
+        /// Whose grants, one of the receiver's people.
+        participant: ParticipantId,
+        /// What changes.
+        change: GrantChange,
+    },
+    /// Answers `grant`.
+    Granted {
+        /// The room.
+        room: RoomId,
+        /// As it came.
+        request: u32,
+        /// Why it was not done; absent: it is done.
+        #[serde(default)]
+        refused: Option<Refusal>,
+    },
     /// From the room's home: messages in order. Also to a new home, from whoever knows more than it.
     Posted {
         /// The room.
@@ -210,3 +244,6 @@ pub enum Message {
     #[serde(other)]
     Unknown,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! its socket: after a cut the client says `hello` with `resume` and both sides send again what the other has not seen.
 
 use crate::id::{NodeId, ParticipantId, Region, RoomId, Source, TrackName};
-use crate::token::Grants;
+use crate::token::{GrantChange, Grants};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol, sent in `hello`.
@@ -17,6 +17,10 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 pub const RESUME_MS: u64 = 30_000;
 /// Messages kept for a late joiner, newest last.
 pub const HISTORY_MESSAGES: usize = 200;
+/// People in one `roster` message: 100 with names of usual length are 30 KB, which a phone reads within a frame.
+pub const ROSTER_PAGE: usize = 100;
+/// Voices one `view` may name in `listen`: a teacher, interpreters, a panel; more than any client has audio slots.
+pub const LISTEN_MAX: usize = 8;
 
 /// A numbered message from client to edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +82,10 @@ pub enum ClientSays {
     View {
         /// The tiles.
         tiles: Vec<Tile>,
+        /// Whose voices are always heard, most important first: the teacher, an interpreter. They take audio slots before the
+        /// loudest do, from wherever they are in the mesh.
+        #[serde(default)]
+        listen: Vec<ParticipantId>,
     },
     /// Mutes or unmutes an own track. The track stays.
     Mute {
@@ -95,6 +103,14 @@ pub enum ClientSays {
         /// Anything.
         #[cfg_attr(feature = "ts", ts(type = "unknown"))]
         body: serde_json::Value,
+    },
+    /// A moderator changes what somebody in the room may do: to the stage, or back to the audience. Answered by `granted`, or by
+    /// `refused` with `of`.
+    Grant {
+        /// Whose grants.
+        participant: ParticipantId,
+        /// What changes.
+        change: GrantChange,
     },
     /// All edge messages up to this number have arrived.
     Ack {
@@ -168,6 +184,9 @@ pub struct Tile {
     pub width: u16,
     /// Shown this high, in device pixels. 0 pauses it.
     pub height: u16,
+    /// Chosen by the person in front of the screen: when the downlink is too small for all, it comes before the others.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// What an edge can say.
@@ -200,14 +219,33 @@ pub enum EdgeSays {
         /// The SDP.
         sdp: String,
     },
-    /// People came, changed or left. The first one after a new `welcome` has everybody.
+    /// People came, changed or left. Everybody comes in pages after a new `welcome`.
     Roster {
-        /// Came or changed.
+        /// Came or changed, at most [`ROSTER_PAGE`].
         present: Vec<Participant>,
         /// Left.
         gone: Vec<ParticipantId>,
         /// How many are in the room now, yourself included.
         total: u32,
+        /// Another page follows at once: only after the last one does the client know everybody it is told of.
+        #[serde(default)]
+        more: bool,
+    },
+    /// What you may do from now on; a moderator changed it. What you publish and may not any more has ended.
+    Grants {
+        /// All of it.
+        grants: Grants,
+        /// Who changed it; absent: the application.
+        #[serde(default)]
+        by: Option<ParticipantId>,
+    },
+    /// Answers `grant`: it is done.
+    Granted {
+        /// Whose grants.
+        participant: ParticipantId,
+        /// The `seq` of the `grant`.
+        #[cfg_attr(feature = "ts", ts(type = "number"))]
+        of: u64,
     },
     /// What slots carry from now on; slots not named stay as they are.
     Slots {
@@ -298,6 +336,8 @@ pub enum Refusal {
     SessionGone,
     /// Media could not be set up or was lost for good (ICE or DTLS failed).
     MediaLost,
+    /// The participant meant is not in the room (any more), or its edge does not answer.
+    Absent,
     /// A fault of the edge.
     Internal,
 }
@@ -318,6 +358,12 @@ pub struct Participant {
     pub region: Region,
     /// What they publish.
     pub publishes: Vec<Publication>,
+    /// May publish: stands on the stage. Otherwise in the audience.
+    #[serde(default)]
+    pub on_stage: bool,
+    /// May change what others may do.
+    #[serde(default)]
+    pub moderates: bool,
 }
 
 /// One published track, as others see it.
@@ -396,3 +442,6 @@ pub struct RidDemand {
     /// Somebody watches it.
     pub watched: bool,
 }
+
+#[cfg(test)]
+mod tests;

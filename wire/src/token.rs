@@ -53,6 +53,31 @@ pub struct Grants {
     pub subscribe: bool,
     /// May send room messages (chat).
     pub message: bool,
+    /// May change what others in the room may do.
+    #[serde(default)]
+    pub moderate: bool,
+}
+
+/// A change of [`Grants`]; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct GrantChange {
+    /// The sources the person may publish from now on. Empty: in the audience.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub publish: Option<Vec<Source>>,
+    /// May receive others' tracks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub subscribe: Option<bool>,
+    /// May send room messages (chat).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub message: Option<bool>,
+    /// May change what others in the room may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ts", ts(optional))]
+    pub moderate: Option<bool>,
 }
 
 impl Grants {
@@ -63,13 +88,34 @@ impl Grants {
             publish: vec![Source::Microphone, Source::Camera, Source::Screen, Source::ScreenAudio],
             subscribe: true,
             message: true,
+            moderate: false,
         }
+    }
+
+    /// What a host may do: everything, and change what others may.
+    #[must_use]
+    pub fn moderator() -> Self {
+        Self { moderate: true, ..Self::participant() }
     }
 
     /// Looks and writes, shows nothing.
     #[must_use]
     pub fn viewer() -> Self {
-        Self { publish: Vec::new(), subscribe: true, message: true }
+        Self { publish: Vec::new(), subscribe: true, message: true, moderate: false }
+    }
+
+    /// Takes a change in. Says whether anything is another now. Each source is named once, in order.
+    pub fn change(&mut self, change: &GrantChange) -> bool {
+        let before = self.clone();
+        if let Some(publish) = &change.publish {
+            self.publish.clone_from(publish);
+            self.publish.sort_unstable();
+            self.publish.dedup();
+        }
+        self.subscribe = change.subscribe.unwrap_or(self.subscribe);
+        self.message = change.message.unwrap_or(self.message);
+        self.moderate = change.moderate.unwrap_or(self.moderate);
+        *self != before
     }
 }
 

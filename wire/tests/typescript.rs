@@ -69,12 +69,15 @@ fn constants() -> String {
          /** A session waits this long for its socket to come back, in milliseconds. */\n\
          export const RESUME_MS = {};\n\
          /** Messages kept for a late joiner. */\n\
-         export const HISTORY_MESSAGES = {};\n",
+         export const HISTORY_MESSAGES = {};\n\
+         /** Voices one `view` may name in `listen`. */\n\
+         export const LISTEN_MAX = {};\n",
         signal::VERSION,
         signal::MESSAGE_BYTES_MAX,
         signal::BODY_BYTES_MAX,
         signal::RESUME_MS,
         signal::HISTORY_MESSAGES,
+        signal::LISTEN_MAX,
     )
 }
 

@@ -97,6 +97,8 @@ pub enum Event {
         /// Its encodings.
         watched: Vec<RidDemand>,
     },
+    /// What this participant may do from now on: a moderator changed it. What may not be published any more has ended.
+    Grants(Grants),
     /// Media.
     Media(MediaState),
     /// The signaling socket broke; the session is being resumed. Media go on.

@@ -305,7 +305,7 @@ impl Session {
         }
         match message.body {
             EdgeSays::Answer { sdp } => self.answered(sdp, answered).await,
-            EdgeSays::Roster { present, gone, total } => {
+            EdgeSays::Roster { present, gone, total, .. } => {
                 {
                     let mut learned = self.known.learned();
                     for id in &gone {
@@ -344,8 +344,9 @@ impl Session {
                 self.engine.tracks().filter(|track| track.source() == source).for_each(|track| track.watch(any));
                 self.emit(Event::Demand { source, watched });
             }
+            EdgeSays::Grants { grants, .. } => self.emit(Event::Grants(grants)),
             EdgeSays::Ack { seen } => self.numbers.acknowledged(seen),
-            EdgeSays::Pong { .. } | EdgeSays::Welcome { .. } => {}
+            EdgeSays::Pong { .. } | EdgeSays::Welcome { .. } | EdgeSays::Granted { .. } => {}
             EdgeSays::Refused { code, message, of, fatal } => {
                 if fatal {
                     return Err(Stop::Ended(Ended::Refused { code, message }));
@@ -386,7 +387,7 @@ impl Session {
                 said?;
             }
             Wish::View { tiles, reply } => {
-                let said = self.say(ClientSays::View { tiles }, socket).await;
+                let said = self.say(ClientSays::View { tiles, listen: Vec::new() }, socket).await;
                 let _ = reply.send(Ok(()));
                 said?;
             }

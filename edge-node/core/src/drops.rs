@@ -120,6 +120,7 @@ fn refusal_name(code: lyceum_wire::signal::Refusal) -> &'static str {
         Refusal::Version => "version",
         Refusal::SessionGone => "session_gone",
         Refusal::MediaLost => "media_lost",
+        Refusal::Absent => "absent",
         Refusal::Internal => "internal",
     }
 }

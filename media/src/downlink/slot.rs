@@ -109,7 +109,8 @@ impl Slot {
         now: Instant,
     ) -> Result<bool, Drop> {
         let codec = self.codec.ok_or(Drop::CodecNotNegotiated)?;
-        if self.select.current() == Some(packet.layer.spatial) && self.stream.jumps(packet) {
+        let resumes = packet.flags.start && self.spec.kind == SlotKind::Audio;
+        if self.select.current() == Some(packet.layer.spatial) && (resumes || self.stream.jumps(packet)) {
             self.select.restart();
         }
         let step = match self.select.wants(packet, meaning) {

@@ -1,16 +1,20 @@
 //! Which track is in which slot of whom, and which layer of it.
 
+use super::air::{PREROLL, preroll};
 use super::state::{Sink, Track};
 use super::{Assigned, Event, Room, find_mut};
 use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
 use crate::drop::Drop;
-use crate::packet::{Codec, TrackId};
+use crate::packet::{Codec, Packet, TrackId};
 use crate::sink::Begin;
 use crate::sink::select::{TileSize, choose};
 use crate::slot;
+use crate::speaker::Ranking;
 use crate::track::Meaning;
-use lyceum_wire::id::{Kind, ParticipantId, Source};
+use lyceum_wire::id::{Kind, ParticipantId, Source, TrackName};
+use lyceum_wire::link::TrackInfo;
 use lyceum_wire::signal::{SlotKind, Tile};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Somebody of this node who receives.
@@ -21,6 +25,10 @@ pub(super) struct Member {
     pub(super) view: Option<Vec<Tile>>,
     /// It has slots for sound.
     pub(super) listens: bool,
+    /// Whose voices it hears in any case, most important first.
+    pins: Vec<ParticipantId>,
+    /// Which track feeds each slot.
+    fed: Vec<Option<TrackId>>,
     /// Its transport was seen ready: until then what it should have got was dropped.
     connected: bool,
     /// What its client was told of each slot.
@@ -29,20 +37,53 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(participant: ParticipantId) -> Self {
-        Self { participant, view: None, listens: false, connected: false, told: Vec::new() }
+        Self {
+            participant,
+            view: None,
+            listens: false,
+            pins: Vec::new(),
+            fed: Vec::new(),
+            connected: false,
+            told: Vec::new(),
+        }
+    }
+
+    /// The tracks in its slots, each once.
+    pub(super) fn fed(&self) -> Vec<TrackId> {
+        let mut fed: Vec<TrackId> = self.fed.iter().flatten().copied().collect();
+        fed.sort_unstable();
+        fed.dedup();
+        fed
+    }
+
+    /// Another track feeds a slot from now on, or none.
+    pub(super) fn feed(&mut self, slot: SlotIndex, track: Option<TrackId>) {
+        let at = usize::from(slot.0);
+        if self.fed.len() <= at {
+            self.fed.resize(at + 1, None);
+        }
+        self.fed[at] = track;
     }
 }
 
 impl Room {
     /// The slots are other ones: sinks are made anew from what the slots still carry, then the free ones are filled.
     pub(super) fn readopt(&mut self, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
-        let Some(member) = self.members.get_mut(&downlink) else { return };
         let Some(state) = downlinks.find(downlink) else { return };
-        member.listens = state.slots.iter().any(|slot| slot.spec.kind == SlotKind::Audio);
-        // Whatever they carry is told again: mids may mean something else now.
-        member.told = vec![None; state.slots.len()];
+        let listens = state.slots.iter().any(|slot| slot.spec.kind == SlotKind::Audio);
         let carried: Vec<_> = state.slots.iter().map(|slot| slot.track).collect();
-        for id in self.order.clone() {
+        let Some(mut member) = self.members.remove(&downlink) else { return };
+        let pins = member.pins.clone();
+        self.hears(&mut member, listens, pins, now);
+        // Whatever they carry is told again: mids may mean something else now.
+        member.told = vec![None; carried.len()];
+        let mut touched = member.fed();
+        member.fed = carried.clone();
+        touched.extend(member.fed());
+        touched.sort_unstable();
+        touched.dedup();
+        self.members.insert(downlink, member);
+        for id in touched {
             let Some(track) = find_mut(&mut self.tracks, id) else { continue };
             let mut old: Vec<Sink> = track.sinks.extract_if(.., |sink| sink.downlink == downlink).collect();
             for (at, _) in carried.iter().enumerate().filter(|(_, carried)| **carried == Some(id)) {
@@ -65,36 +106,55 @@ impl Room {
         self.assign(downlink, Kind::Audio, downlinks, now);
     }
 
-    /// Tracks of this kind came or went: everybody's slots are looked at.
-    pub(super) fn assign_all(&mut self, kind: Kind, downlinks: &mut Downlinks, now: Instant) {
-        let everybody: Vec<_> = self.members.keys().copied().collect();
-        let ranked = if kind == Kind::Audio { self.speakers.ranked() } else { Vec::new() };
-        for downlink in everybody {
-            self.assign_ranked(downlink, kind, &ranked, downlinks, now);
+    /// A track came: whom it concerns is looked at. Those are who show it, who have said nothing yet and have a free slot, and for a
+    /// voice who pinned it.
+    pub(super) fn offer_to_members(&mut self, info: &TrackInfo, downlinks: &mut Downlinks, now: Instant) {
+        let kinds = slot_kinds(info.kind);
+        let free = |downlink: &DownlinkId| {
+            let slots = downlinks.find(*downlink).into_iter().flat_map(|state| &state.slots);
+            slots.into_iter().any(|slot| slot.track.is_none() && kinds.contains(&slot.spec.kind))
+        };
+        let concerned: Vec<DownlinkId> = match info.kind {
+            Kind::Audio if self.ears.is_pinned(&info.name.participant) => self.members.keys().copied().collect(),
+            Kind::Audio => self.members.keys().copied().filter(free).collect(),
+            Kind::Video => {
+                let watchers = self.watchers.get(&info.name).into_iter().flatten().copied();
+                let unsaid = self.members.iter().filter(|(id, member)| member.view.is_none() && free(id));
+                watchers.chain(unsaid.map(|(id, _)| *id)).collect()
+            }
+        };
+        self.assign_each(&concerned, info.kind, downlinks, now);
+    }
+
+    /// Somebody began or ceased to speak: all listeners' slots are looked at.
+    fn assign_listeners(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        let listeners: Vec<_> = self.members.iter().filter(|(_, m)| m.listens).map(|(id, _)| *id).collect();
+        self.assign_each(&listeners, Kind::Audio, downlinks, now);
+    }
+
+    fn assign_each(&mut self, whose: &[DownlinkId], kind: Kind, downlinks: &mut Downlinks, now: Instant) {
+        let ranking = if kind == Kind::Audio { self.speakers.ranking() } else { Ranking::default() };
+        for downlink in whose {
+            self.assign_ranked(*downlink, kind, &ranking, downlinks, now);
         }
     }
 
     /// Fills one member's slots of a kind, and tells what changed.
     pub(super) fn assign(&mut self, downlink: DownlinkId, kind: Kind, downlinks: &mut Downlinks, now: Instant) {
-        let ranked = if kind == Kind::Audio { self.speakers.ranked() } else { Vec::new() };
-        self.assign_ranked(downlink, kind, &ranked, downlinks, now);
+        self.assign_each(&[downlink], kind, downlinks, now);
     }
 
     fn assign_ranked(
         &mut self,
         downlink: DownlinkId,
         kind: Kind,
-        ranked: &[slot::Voice<TrackId>],
+        ranking: &Ranking,
         downlinks: &mut Downlinks,
         now: Instant,
     ) {
         let (Some(member), Some(state)) = (self.members.get(&downlink), downlinks.find(downlink)) else { return };
-        let slot_kinds: &[SlotKind] = match kind {
-            Kind::Audio => &[SlotKind::Audio],
-            Kind::Video => &[SlotKind::Video, SlotKind::Screen],
-        };
         let (mut changes, mut tiles) = (Vec::new(), Vec::new());
-        for slot_kind in slot_kinds {
+        for slot_kind in slot_kinds(kind) {
             let of_kind = |at: &usize| state.slots[*at].spec.kind == *slot_kind;
             let places: Vec<usize> = (0..state.slots.len()).filter(of_kind).collect();
             let Some(first) = places.first().copied() else { continue };
@@ -102,9 +162,9 @@ impl Room {
             let before: Vec<_> = places.iter().map(|at| state.slots[*at].track).collect();
             let after = match slot_kind {
                 SlotKind::Audio => {
-                    let mut voices = ranked.to_vec();
-                    voices.retain(|voice| self.may_have(member, voice.track, &takes));
-                    slot::voices(&before, &voices)
+                    let may = |track| self.may_have(member, track, &takes);
+                    let voices = ranking.contenders(before.iter().flatten().copied(), may);
+                    slot::voices(&before, &voices, &self.pinned(member, may))
                 }
                 SlotKind::Video | SlotKind::Screen => {
                     let wanted = self.wanted(member, *slot_kind, &takes);
@@ -142,6 +202,14 @@ impl Room {
         self.tell(downlink, downlinks);
     }
 
+    /// The voices a member hears in any case, as far as they are here.
+    fn pinned(&self, member: &Member, may: impl Fn(TrackId) -> bool) -> Vec<TrackId> {
+        let voice = |participant: &ParticipantId| {
+            self.track(&TrackName { participant: participant.clone(), source: Source::Microphone })
+        };
+        member.pins.iter().filter_map(voice).filter(|track| may(*track)).collect()
+    }
+
     /// What a member wants in its picture slots of a kind, most important first: what it shows, or everything before it said.
     fn wanted(&self, member: &Member, kind: SlotKind, takes: &impl Fn(Codec) -> bool) -> Vec<(TrackId, TileSize)> {
         let source = if kind == SlotKind::Screen { Source::Screen } else { Source::Camera };
@@ -171,6 +239,9 @@ impl Room {
     /// Puts a track into a slot, or nothing.
     fn put(&mut self, downlink: DownlinkId, slot: SlotIndex, track: Option<TrackId>, downlinks: &mut Downlinks) {
         let Some(state) = downlinks.slot_mut(downlink, slot) else { return };
+        if let Some(member) = self.members.get_mut(&downlink) {
+            member.feed(slot, track);
+        }
         if let Some(old) = state.track.and_then(|old| find_mut(&mut self.tracks, old)) {
             old.sinks.retain(|sink| (sink.downlink, sink.slot) != (downlink, slot));
         }
@@ -260,13 +331,67 @@ impl Room {
     /// Who speaks, and who is heard because of it.
     pub(super) fn hear(&mut self, downlinks: &mut Downlinks, now: Instant) {
         if self.speakers.look(now) {
-            self.assign_all(Kind::Audio, downlinks, now);
+            let (off, on) = self.air.look(&self.speakers);
+            for (tracks, on_air) in [(off, false), (on, true)] {
+                for id in tracks {
+                    if let Some(track) = find_mut(&mut self.tracks, id) {
+                        track.on_air = on_air;
+                    }
+                }
+            }
+            self.assign_listeners(downlinks, now);
         }
         if let Some(list) = self.speakers.list(now) {
             let list = list.to_vec();
             let name = |id: &TrackId| self.find(*id).map(|track| track.info.name.participant.clone());
             let active = list.iter().filter_map(name).collect();
             self.events.push_back(Event::Speakers { active });
+        }
+    }
+
+    /// It listens or not from now on, and hears these voices in any case: what is wanted of voices follows.
+    pub(super) fn hears(&mut self, member: &mut Member, listens: bool, pins: Vec<ParticipantId>, now: Instant) {
+        let few = self.ears.few();
+        let before = std::mem::replace(&mut member.pins, pins);
+        let listened = std::mem::replace(&mut member.listens, listens);
+        if listens != listened {
+            self.ears.listens(&member.participant, listens);
+        }
+        let mut touched = BTreeSet::new();
+        for (pins, counts, pinned) in [(&before, listened, false), (&member.pins, listens, true)] {
+            for whose in pins.iter().filter(|whose| counts && **whose != member.participant) {
+                self.ears.pins(whose, pinned);
+                touched.insert(whose.clone());
+            }
+        }
+        if listens != listened && (few || self.ears.few()) {
+            for at in 0..self.order.len() {
+                let id = self.order[at];
+                if self.find(id).is_some_and(|track| track.info.kind == Kind::Audio) {
+                    self.settle(id, now);
+                }
+            }
+        } else {
+            for participant in touched {
+                if let Some(id) = self.track(&TrackName { participant, source: Source::Microphone }) {
+                    self.settle(id, now);
+                }
+            }
+        }
+    }
+
+    /// It shows other tiles from now on.
+    pub(super) fn watch(&mut self, downlink: DownlinkId, before: Option<Vec<Tile>>, after: Option<&[Tile]>) {
+        for tile in before.into_iter().flatten() {
+            if let Some(watchers) = self.watchers.get_mut(&tile.track) {
+                watchers.remove(&downlink);
+                if watchers.is_empty() {
+                    self.watchers.remove(&tile.track);
+                }
+            }
+        }
+        for tile in after.into_iter().flatten() {
+            self.watchers.entry(tile.track.clone()).or_default().insert(downlink);
         }
     }
 
@@ -312,10 +437,13 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     let fresh = slot.select.current().is_none();
     let awaits = slot.select.awaits();
     let mut waiting = awaits;
-    if let (Some(spatial), true, Codec::Vp8) = (awaits, fresh, track.codec)
-        && replay(track, at, spatial, downlinks, now)
-    {
-        waiting = None;
+    match (awaits, fresh, track.codec) {
+        (Some(spatial), true, Codec::Vp8) if replay(track, at, spatial, downlinks, now) => {
+            track.layers[usize::from(spatial)].replayed = Some(now);
+            waiting = None;
+        }
+        (Some(_), true, Codec::Opus | Codec::Other) => repeat(track, at, downlinks, now),
+        _ => {}
     }
     let sink = &mut track.sinks[at];
     let slot = downlinks.slot_mut(sink.downlink, sink.slot)?;
@@ -345,6 +473,28 @@ fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now:
         }
     }
     began
+}
+
+/// Gives a slot that has just got this voice what it said a moment ago: the syllable by which it was noticed.
+fn repeat(track: &Track, at: usize, downlinks: &mut Downlinks, now: Instant) {
+    let Some(layer) = track.layers.first() else { return };
+    let sink = &track.sinks[at];
+    let Some(newest) = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, 0, seq)) else { return };
+    let fresh = |packet: &Packet<'_>| now.saturating_duration_since(packet.arrived) <= PREROLL;
+    for packet in preroll(&layer.cache, &newest).chain([newest]).filter(fresh) {
+        let Some(meaning) = Meaning::of(track.codec, &packet) else { continue };
+        let begin = Begin::Live { at: layer.observe.clock().at(packet.timestamp).unwrap_or(packet.arrived) };
+        // A slot that cannot take it now takes what comes next.
+        let _ = downlinks.offer(sink.downlink, sink.slot, &packet, &meaning, begin, now);
+    }
+}
+
+/// Which slots take tracks of a kind.
+fn slot_kinds(kind: Kind) -> &'static [SlotKind] {
+    match kind {
+        Kind::Audio => &[SlotKind::Audio],
+        Kind::Video => &[SlotKind::Video, SlotKind::Screen],
+    }
 }
 
 /// Another content of a slot.

@@ -6,6 +6,8 @@
 //!   speakers ────────▶ slots ──┴─ sinks, taps        ◀── forward(packet): the only hot door
 //! ```
 
+mod air;
+mod ears;
 mod members;
 mod repair;
 mod state;
@@ -18,12 +20,14 @@ use crate::sink::Begin;
 use crate::speaker::Speakers;
 use crate::track::Meaning;
 use crate::uplink::SenderClock;
+use air::Air;
+use ears::{Ear, Ears};
 use lyceum_wire::id::{Kind, ParticipantId, Source, TrackName};
 use lyceum_wire::link::{Layer, LayerInfo, TrackInfo};
-use lyceum_wire::signal::Tile;
+use lyceum_wire::signal::{LISTEN_MAX, Tile};
 use members::Member;
 use state::{Tap, Track};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// One tap of a track: a link's subscription, later a recorder. Chosen by the owner, unique in the room.
@@ -50,7 +54,8 @@ pub enum Event {
         track: TrackId,
         /// The spatial layer.
         spatial: u8,
-        /// Highest temporal layer wanted.
+        /// Highest temporal layer wanted. For sound: [`VOICE_WHEN_LOUD`](lyceum_wire::link::VOICE_WHEN_LOUD) or
+        /// [`VOICE_ALWAYS`](lyceum_wire::link::VOICE_ALWAYS).
         temporal: Option<u8>,
     },
     /// Somebody needs a key frame of this layer; already merged and rate-limited. To the uplink or upstream.
@@ -115,10 +120,16 @@ pub struct Room {
     /// In order of publication.
     order: Vec<TrackId>,
     members: BTreeMap<DownlinkId, Member>,
+    /// Who shows which picture, by its name: also of those that are not published yet.
+    watchers: BTreeMap<TrackName, BTreeSet<DownlinkId>>,
+    ears: Ears,
     taps: BTreeMap<TapId, TrackId>,
     speakers: Speakers,
+    air: Air,
     events: VecDeque<Event>,
     next_tick: Instant,
+    /// When to look who is heard; earlier than the tick when somebody began to speak.
+    next_hear: Instant,
     next_measure: Instant,
     drops: Drops,
 }
@@ -138,10 +149,14 @@ impl Room {
             names: BTreeMap::new(),
             order: Vec::new(),
             members: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            ears: Ears::default(),
             taps: BTreeMap::new(),
             speakers: Speakers::default(),
+            air: Air::default(),
             events: VecDeque::new(),
             next_tick: now + TICK,
+            next_hear: now + TICK,
             next_measure: now + MEASURE_EVERY,
             drops: Drops::default(),
         }
@@ -162,10 +177,10 @@ impl Room {
         self.names.insert(info.name.clone(), id);
         self.order.push(id);
         if info.kind == Kind::Audio {
-            self.speakers.add(id, info.name.source == Source::Microphone);
+            self.speakers.add(id, info.name.source == Source::Microphone, origin == Origin::Local);
             self.speakers.mute(id, info.muted);
         }
-        self.assign_all(info.kind, downlinks, now);
+        self.offer_to_members(info, downlinks, now);
         self.settle(id, now);
         id
     }
@@ -191,8 +206,10 @@ impl Room {
 
     /// The track is gone: slots empty, taps end, ids are not used again.
     pub fn unpublish(&mut self, track: TrackId, downlinks: &mut Downlinks, now: Instant) {
-        if let Some(kind) = self.remove_track(track, downlinks) {
-            self.assign_all(kind, downlinks, now);
+        let Some(removed) = self.remove_track(track, downlinks) else { return };
+        // Only whose slot it left has a free one now.
+        for downlink in removed.fed {
+            self.assign(downlink, removed.kind, downlinks, now);
         }
     }
 
@@ -216,11 +233,9 @@ impl Room {
 
     /// The participant's receiving side is gone.
     pub fn leave(&mut self, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
-        if self.members.remove(&downlink).is_none() {
-            return;
-        }
-        for at in 0..self.order.len() {
-            let id = self.order[at];
+        let Some(mut member) = self.members.remove(&downlink) else { return };
+        self.watch(downlink, member.view.take(), None);
+        for id in member.fed() {
             let Some(track) = self.find_mut(id) else { continue };
             for sink in track.sinks.extract_if(.., |sink| sink.downlink == downlink) {
                 if let Some(slot) = downlinks.slot_mut(downlink, sink.slot) {
@@ -229,21 +244,30 @@ impl Room {
             }
             self.settle(id, now);
         }
+        self.hears(&mut member, false, Vec::new(), now);
     }
 
     /// Its slots were negotiated anew.
     pub fn slots_changed(&mut self, downlink: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
         self.readopt(downlink, downlinks, now);
-        for at in 0..self.order.len() {
-            self.settle(self.order[at], now);
-        }
     }
 
     /// What it shows, most important first.
     pub fn view(&mut self, downlink: DownlinkId, tiles: &[Tile], downlinks: &mut Downlinks, now: Instant) {
         let Some(member) = self.members.get_mut(&downlink) else { return };
-        member.view = Some(tiles.iter().take(TILES_MAX).cloned().collect());
+        let tiles: Vec<Tile> = tiles.iter().take(TILES_MAX).cloned().collect();
+        let before = member.view.replace(tiles.clone());
+        self.watch(downlink, before, Some(&tiles));
         self.assign(downlink, Kind::Video, downlinks, now);
+    }
+
+    /// Whose voices it hears in any case, most important first: they are wanted also when they are not loud, from wherever they come.
+    pub fn listen(&mut self, downlink: DownlinkId, voices: &[ParticipantId], downlinks: &mut Downlinks, now: Instant) {
+        let Some(mut member) = self.members.remove(&downlink) else { return };
+        let listens = member.listens;
+        self.hears(&mut member, listens, voices.iter().take(LISTEN_MAX).cloned().collect(), now);
+        self.members.insert(downlink, member);
+        self.assign(downlink, Kind::Audio, downlinks, now);
     }
 
     /// A link (or recorder) wants this spatial layer, up to this temporal one. What the cache has from the newest key frame on
@@ -265,8 +289,8 @@ impl Room {
         }
         match state.taps.iter_mut().find(|t| t.id == tap) {
             Some(known) if known.layer.spatial == layer.spatial => known.layer = layer,
-            Some(known) => *known = Tap { id: tap, layer, begun: false },
-            None => state.taps.push(Tap { id: tap, layer, begun: false }),
+            Some(known) => *known = Tap { id: tap, layer, begun: false, newest: None },
+            None => state.taps.push(Tap { id: tap, layer, begun: false, newest: None }),
         }
         self.taps.insert(tap, track);
         self.begin_tap(tap, track, taps, now);
@@ -337,8 +361,10 @@ impl Room {
         if meaning.begins {
             layer.wish.arrived();
         }
-        if let Some(level) = packet.level {
-            self.speakers.level(packet.track, level, now);
+        if let Some(level) = packet.level
+            && self.speakers.level(packet.track, level, now)
+        {
+            self.next_hear = self.next_hear.min(now + HEAR_EVERY);
         }
         let at = layer.observe.clock().at(packet.timestamp).unwrap_or(packet.arrived);
         if track.seen_flowing & bit == 0 || resized {
@@ -361,6 +387,10 @@ impl Room {
             }
         }
         self.drops.add(Drop::OtherLayer, other_layer);
+        if track.info.kind == Kind::Audio {
+            let left_out = track.air(packet, taps);
+            return self.drops.add(Drop::NotLoud, left_out);
+        }
         for tap in &mut track.taps {
             match tap.wants(packet, &meaning) {
                 Ok(()) => taps(tap.id, packet),
@@ -388,12 +418,15 @@ impl Room {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        if now >= self.next_hear {
+            self.next_hear = now + TICK;
+            self.hear(downlinks, now);
+        }
         if now < self.next_tick {
             return;
         }
         self.next_tick = now + TICK;
         self.welcome(downlinks, now);
-        self.hear(downlinks, now);
         let measure = now >= self.next_measure;
         if measure {
             self.next_measure = now + MEASURE_EVERY;
@@ -401,8 +434,11 @@ impl Room {
         for at in 0..self.order.len() {
             let id = self.order[at];
             let Some(track) = find_mut(&mut self.tracks, id) else { continue };
+            track.expect_joiners(now);
             track.ask_key_frames(&mut self.events, now);
-            if track.measure(!measure, now) && track.origin == Origin::Local {
+            // Another size is noticed when its key frame passes; here it is the rates, and the first word on each track.
+            let look = measure || track.announced.len() != track.layers.len();
+            if look && track.measure(!measure, now) && track.origin == Origin::Local {
                 let layers = track.info.layers.clone();
                 self.events.push_back(Event::Layers { track: id, layers });
             }
@@ -418,7 +454,7 @@ impl Room {
     /// When to call [`Self::handle_timeout`] next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        (!self.order.is_empty()).then_some(self.next_tick)
+        (!self.order.is_empty()).then(|| self.next_tick.min(self.next_hear))
     }
 
     /// How many of each thing it holds.
@@ -455,8 +491,8 @@ impl Room {
         find_mut(&mut self.tracks, id)
     }
 
-    /// Takes a track out and empties its slots. Says of which kind it was.
-    fn remove_track(&mut self, id: TrackId, downlinks: &mut Downlinks) -> Option<Kind> {
+    /// Takes a track out and empties its slots.
+    fn remove_track(&mut self, id: TrackId, downlinks: &mut Downlinks) -> Option<Removed> {
         self.find(id)?;
         let place = &mut self.tracks[(id.0 & 0xffff) as usize];
         let track = place.track.take()?;
@@ -475,8 +511,12 @@ impl Room {
             if let Some(slot) = downlinks.slot_mut(sink.downlink, sink.slot) {
                 slot.assign(None, 0);
             }
+            if let Some(member) = self.members.get_mut(&sink.downlink) {
+                member.feed(sink.slot, None);
+            }
         }
-        Some(track.info.kind)
+        let fed = track.sinks.iter().map(|sink| sink.downlink).collect();
+        Some(Removed { kind: track.info.kind, fed })
     }
 
     fn remove_tap(&mut self, tap: TapId, track: TrackId, now: Instant) {
@@ -512,15 +552,23 @@ impl Room {
 
     /// Brings a track's demand up to date.
     fn settle(&mut self, id: TrackId, now: Instant) {
-        let Some(track) = self.find(id) else { return };
-        let owner = &track.info.name.participant;
-        // Sound is needed to know who is loud, whoever is in the slots.
-        let heard =
-            track.info.kind == Kind::Audio && self.members.values().any(|m| m.listens && m.participant != *owner);
-        if let Some(track) = find_mut(&mut self.tracks, id) {
-            track.settle_demand(heard, &mut self.events, now);
-        }
+        let Some(track) = find_mut(&mut self.tracks, id) else { return };
+        let name = &track.info.name;
+        let ear = match (track.info.kind, self.ears.of(&name.participant)) {
+            (Kind::Video, _) => Ear::Nobody,
+            // Pinned is a person's voice, not the sound of their screen.
+            (Kind::Audio, Ear::Always) if name.source != Source::Microphone => Ear::WhenLoud,
+            (Kind::Audio, ear) => ear,
+        };
+        track.settle_demand(ear, &mut self.events, now);
     }
+}
+
+/// A track that was taken out.
+struct Removed {
+    kind: Kind,
+    /// Whose slots it was in.
+    fed: BTreeSet<DownlinkId>,
 }
 
 fn find_mut(tracks: &mut [Place], id: TrackId) -> Option<&mut Track> {
@@ -530,6 +578,8 @@ fn find_mut(tracks: &mut [Place], id: TrackId) -> Option<&mut Track> {
 
 /// The room looks around this often: speakers, layers that began or stopped to flow, questions to repeat.
 const TICK: Duration = Duration::from_millis(100);
+/// … and this soon after somebody began to speak: one packet later, so that a storm of clicks does not make it look all the time.
+pub(crate) const HEAR_EVERY: Duration = Duration::from_millis(20);
 /// Rates are compared with what was announced this often.
 const MEASURE_EVERY: Duration = Duration::from_millis(5_000);
 /// Largest number taken: a link that counts from further up is broken, and sums must not overflow.

@@ -1,14 +1,17 @@
 //! One track of a room with its layers and its sinks.
 
+use super::ears::Ear;
 use super::{Event, Origin, TapId};
 use crate::downlink::{DownlinkId, SlotIndex};
 use crate::packet::{Codec, Packet, TrackId};
+use crate::seq::SeqNo;
 use crate::sink::select::TEMPORAL_ALL;
 use crate::track::Meaning;
 use crate::track::cache::Cache;
 use crate::track::keyframe::Wish;
 use crate::track::observe::{Observe, SILENT_AFTER};
-use lyceum_wire::link::{Layer, LayerInfo, TrackInfo};
+use lyceum_wire::id::Kind;
+use lyceum_wire::link::{Layer, LayerInfo, TrackInfo, VOICE_ALWAYS, VOICE_WHEN_LOUD};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -16,6 +19,12 @@ use std::time::{Duration, Instant};
 pub(super) const LAYERS_MAX: usize = 8;
 /// A layer that nobody wants any more stays demanded for this long: people click back and forth.
 pub(super) const DEMAND_HOLD: Duration = Duration::from_millis(2_000);
+
+/// Where one joined from the cache, another may follow within this time.
+const JOINERS_FOLLOW: Duration = Duration::from_millis(1_000);
+/// A key frame that joiners use is renewed at this age: a question, the way there and back, and an encoder's frame before it is
+/// too old.
+const RENEW_AFTER: Duration = Duration::from_millis(1_200);
 
 /// A track.
 #[derive(Debug)]
@@ -28,6 +37,8 @@ pub(super) struct Track {
     pub(super) layers: Vec<LayerState>,
     pub(super) sinks: Vec<Sink>,
     pub(super) taps: Vec<Tap>,
+    /// Sound: its packets cross links. A voice of another node has passed its own node's choice already.
+    pub(super) on_air: bool,
     /// Which layers could be chosen at the last look, a bit each …
     pub(super) seen_usable: u8,
     /// … and which flowed.
@@ -43,6 +54,8 @@ pub(super) struct LayerState {
     pub(super) observe: Observe,
     pub(super) wish: Wish,
     pub(super) demand: Demand,
+    /// A joiner was served from the cache at this moment: more of them may be coming.
+    pub(super) replayed: Option<Instant>,
 }
 
 /// A slot fed by this track.
@@ -64,6 +77,8 @@ pub(super) struct Tap {
     pub(super) layer: Layer,
     /// It has had a packet that a stream can begin with.
     pub(super) begun: bool,
+    /// The newest packet of sound it has had: what was said before is sent after a pause, but never twice.
+    pub(super) newest: Option<SeqNo>,
 }
 
 /// What is wanted of a layer and what was said of it.
@@ -87,6 +102,7 @@ impl Track {
             layers: Vec::new(),
             sinks: Vec::new(),
             taps: Vec::new(),
+            on_air: origin == Origin::Link,
             seen_usable: 0,
             seen_flowing: 0,
             announced: Vec::new(),
@@ -107,6 +123,7 @@ impl Track {
                     observe: Observe::new(told, info.clock_hz),
                     wish: Wish::default(),
                     demand: Demand::new(self.origin, now),
+                    replayed: None,
                 }),
             }
         }
@@ -127,17 +144,35 @@ impl Track {
         self.layers.iter().enumerate().filter(|(_, layer)| test(layer)).fold(0, |bits, (n, _)| bits | 1 << n)
     }
 
-    /// What all sinks and taps together want of each layer; `heard`: somebody may hear it without having it in a slot.
-    pub(super) fn settle_demand(&mut self, heard: bool, events: &mut VecDeque<Event>, now: Instant) {
+    /// What all sinks and taps together want of each layer. Sound is wanted by whoever has ears, in a slot or not: it says who is
+    /// loud.
+    pub(super) fn settle_demand(&mut self, ear: Ear, events: &mut VecDeque<Event>, now: Instant) {
+        let sound = self.info.kind == Kind::Audio;
         for (spatial, layer) in self.layers.iter_mut().enumerate() {
-            let by_slot = heard || self.sinks.iter().any(|sink| sink.needs & 1 << spatial != 0);
+            let by_slot = match ear {
+                Ear::Always if sound => Some(VOICE_ALWAYS),
+                Ear::WhenLoud if sound => Some(VOICE_WHEN_LOUD),
+                _ if sound => None,
+                _ => self.sinks.iter().any(|sink| sink.needs & 1 << spatial != 0).then_some(TEMPORAL_ALL),
+            };
             let by_tap = self.taps.iter().filter(|t| usize::from(t.layer.spatial) == spatial).map(|t| t.layer.temporal);
-            let wanted = if by_slot { Some(TEMPORAL_ALL) } else { by_tap.max() };
+            let wanted = if by_slot == Some(TEMPORAL_ALL) { by_slot } else { by_slot.max(by_tap.max()) };
             if layer.demand.want(wanted, now) {
                 events.push_back(Event::Demand { track: self.id, spatial: spatial as u8, temporal: wanted });
             }
             if wanted.is_none() {
                 layer.wish.forget();
+            }
+        }
+    }
+
+    /// While joiners keep coming, the next key frame is asked for before the last one is too old for them: none of them waits for
+    /// it, and the publisher makes fewer of them than if each joiner had asked.
+    pub(super) fn expect_joiners(&mut self, now: Instant) {
+        for layer in &mut self.layers {
+            let joiners_come = layer.replayed.is_some_and(|at| now.saturating_duration_since(at) <= JOINERS_FOLLOW);
+            if joiners_come && layer.cache.ages(RENEW_AFTER, now) {
+                layer.wish.wish(now);
             }
         }
     }

@@ -143,6 +143,15 @@ impl Cache {
         (here && fresh && last.0 - first.0 < REPLAY_PACKETS_MAX).then_some(first.0..=last.0)
     }
 
+    /// Whether a joiner could begin with the newest key frame, but not for much longer: it is older than `age`, or most of the
+    /// packets that a joiner gets have come since.
+    #[must_use]
+    pub fn ages(&self, age: Duration, now: Instant) -> bool {
+        let Some(range) = self.replay(now) else { return false };
+        let Some(entry) = self.entries.get(self.place(SeqNo(*range.start()))) else { return false };
+        now.saturating_duration_since(entry.arrived) >= age || range.end() - range.start() >= REPLAY_PACKETS_MAX / 4 * 3
+    }
+
     /// The newest packet's number.
     #[must_use]
     pub fn highest(&self) -> Option<SeqNo> {

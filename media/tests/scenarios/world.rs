@@ -296,7 +296,12 @@ impl World {
     pub(crate) fn view(&mut self, who: &str, tiles: &[(&str, Source, u16, u16)]) {
         let tiles: Vec<_> = tiles
             .iter()
-            .map(|(whose, source, width, height)| Tile { track: name(whose, *source), width: *width, height: *height })
+            .map(|(whose, source, width, height)| Tile {
+                track: name(whose, *source),
+                width: *width,
+                height: *height,
+                pinned: false,
+            })
             .collect();
         let downlink = self.person(who).downlink;
         self.room.view(downlink, &tiles, &mut self.downlinks, self.now);

@@ -73,6 +73,8 @@ pub fn room(message: &Message) -> Option<&RoomId> {
         | Message::Unsubscribe { room, .. }
         | Message::KeyFrame { room, .. }
         | Message::Clock { room, .. }
+        | Message::Grant { room, .. }
+        | Message::Granted { room, .. }
         | Message::Post { room, .. }
         | Message::Posted { room, .. } => Some(room),
         Message::Hello { .. } | Message::Unknown => None,

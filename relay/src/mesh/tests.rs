@@ -298,7 +298,8 @@ async fn a_node_that_does_not_take_its_messages_is_cut_and_the_others_do_not_wai
     // All for the slow node's shard 0, which is shut. Each is long, so that bytes run out, not only places.
     let stuck = (0..).map(|n| format!("stuck-{n}")).find(|name| room(name).key().is_multiple_of(2)).unwrap();
     let gone = (0..15).map(|n| lyceum_wire::id::ParticipantId::parse(&format!("{n}-{}", "x".repeat(50))).unwrap());
-    let long = Message::Roster { room: room(&stuck), snapshot: false, present: Vec::new(), gone: gone.collect() };
+    let long =
+        Message::Roster { room: room(&stuck), snapshot: false, present: Vec::new(), gone: gone.collect(), more: false };
     let first = a.link("slow").unwrap();
     assert!(first.stats.is_some());
     for _ in 0..60_000 {

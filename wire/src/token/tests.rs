@@ -153,3 +153,18 @@ proptest! {
         prop_assert!(verify(&known(&signer()), &noise, NOW).is_err());
     }
 }
+
+#[test]
+fn a_change_touches_only_what_it_names() {
+    let mut grants = Grants::viewer();
+    let to_stage = GrantChange {
+        publish: Some(vec![Source::Camera, Source::Microphone, Source::Camera]),
+        ..GrantChange::default()
+    };
+    assert!(grants.change(&to_stage));
+    assert_eq!(grants, Grants { publish: vec![Source::Microphone, Source::Camera], ..Grants::viewer() });
+    assert!(!grants.change(&to_stage), "it is so already");
+    assert!(!grants.change(&GrantChange::default()));
+    assert!(grants.change(&GrantChange { publish: Some(Vec::new()), message: Some(false), ..GrantChange::default() }));
+    assert_eq!(grants, Grants { publish: Vec::new(), subscribe: true, message: false, moderate: false });
+}

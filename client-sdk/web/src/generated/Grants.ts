@@ -16,4 +16,8 @@ subscribe: boolean,
 /**
  * May send room messages (chat).
  */
-message: boolean, };
+message: boolean, 
+/**
+ * May change what others in the room may do.
+ */
+moderate: boolean, };

@@ -31,4 +31,12 @@ region: Region,
 /**
  * What they publish.
  */
-publishes: Array<Publication>, };
+publishes: Array<Publication>, 
+/**
+ * May publish: stands on the stage. Otherwise in the audience.
+ */
+on_stage: boolean, 
+/**
+ * May change what others may do.
+ */
+moderates: boolean, };

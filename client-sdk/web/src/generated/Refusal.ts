@@ -3,4 +3,4 @@
 /**
  * Why something was refused.
  */
-export type Refusal = "bad_token" | "expired_token" | "wrong_room" | "not_allowed" | "malformed" | "bad_offer" | "too_large" | "too_many" | "full" | "version" | "session_gone" | "media_lost" | "internal";
+export type Refusal = "bad_token" | "expired_token" | "wrong_room" | "not_allowed" | "malformed" | "bad_offer" | "too_large" | "too_many" | "full" | "version" | "session_gone" | "media_lost" | "absent" | "internal";

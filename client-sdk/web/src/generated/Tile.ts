@@ -16,4 +16,8 @@ width: number,
 /**
  * Shown this high, in device pixels. 0 pauses it.
  */
-height: number, };
+height: number, 
+/**
+ * Chosen by the person in front of the screen: when the downlink is too small for all, it comes before the others.
+ */
+pinned: boolean, };

@@ -57,7 +57,7 @@ seen: number, } | { "type": "answer",
  */
 sdp: string, } | { "type": "roster", 
 /**
- * Came or changed.
+ * Came or changed, at most [`ROSTER_PAGE`].
  */
 present: Array<Participant>, 
 /**
@@ -67,7 +67,27 @@ gone: Array<ParticipantId>,
 /**
  * How many are in the room now, yourself included.
  */
-total: number, } | { "type": "slots", 
+total: number, 
+/**
+ * Another page follows at once: only after the last one does the client know everybody it is told of.
+ */
+more: boolean, } | { "type": "grants", 
+/**
+ * All of it.
+ */
+grants: Grants, 
+/**
+ * Who changed it; absent: the application.
+ */
+by: ParticipantId | null, } | { "type": "granted", 
+/**
+ * Whose grants.
+ */
+participant: ParticipantId, 
+/**
+ * The `seq` of the `grant`.
+ */
+of: number, } | { "type": "slots", 
 /**
  * Changes.
  */

@@ -9,3 +9,5 @@ export const BODY_BYTES_MAX = 16384;
 export const RESUME_MS = 30000;
 /** Messages kept for a late joiner. */
 export const HISTORY_MESSAGES = 200;
+/** Voices one `view` may name in `listen`. */
+export const LISTEN_MAX = 8;

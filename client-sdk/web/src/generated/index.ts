@@ -2,6 +2,7 @@
 export type { ClientSays } from "./ClientSays";
 export type { EdgeAddress } from "./EdgeAddress";
 export type { EdgeSays } from "./EdgeSays";
+export type { GrantChange } from "./GrantChange";
 export type { Grants } from "./Grants";
 export type { Hop } from "./Hop";
 export type { IceServer } from "./IceServer";

@@ -34,8 +34,9 @@ impl Shard {
         let Self { peers, rooms, downlinks, .. } = self;
         let Some(peer) = peers.get_mut(index) else { return };
         let Some(room) = rooms.get_mut(peer.room) else { return };
-        let Peer { media: Some(media), view: Some(view), .. } = peer else { return };
+        let Peer { media: Some(media), view: Some(view), listen, .. } = peer else { return };
         room.hop.room.view(media.downlink, view, downlinks, now);
+        room.hop.room.listen(media.downlink, listen, downlinks, now);
         let place = peer.room;
         self.touch_room(place);
     }
@@ -58,7 +59,8 @@ impl Shard {
         let Some(media) = &mut peer.media else { return };
         let tracks = room.program();
         let (width, height) = PLAYER_TILE;
-        let tiles: Vec<Tile> = tracks.iter().map(|track| Tile { track: track.clone(), width, height }).collect();
+        let tiles: Vec<Tile> =
+            tracks.iter().map(|track| Tile { track: track.clone(), width, height, pinned: false }).collect();
         // A player's picture lines are alike: each takes the kind of what shall be seen in it.
         let mut kinds = tracks.iter().map(|track| match track.source {
             Source::Screen => SlotKind::Screen,

@@ -62,8 +62,8 @@ fn two_clients_see_and_hear_each_other() {
     assert_eq!(world.roster(ana), ["ana Microphone Camera", "ben Microphone Camera"]);
     for client in [ana, ben] {
         let other = if client == ana { "ben" } else { "ana" };
-        let tiles = vec![Tile { track: track(other, Source::Camera), width: 640, height: 360 }];
-        world.say(client, ClientSays::View { tiles });
+        let tiles = vec![Tile { track: track(other, Source::Camera), width: 640, height: 360, pinned: false }];
+        world.say(client, ClientSays::View { tiles, listen: Vec::new() });
     }
     talk(&mut world, ana, 0, 50);
     film(&mut world, ana, 1, 60);
@@ -126,8 +126,10 @@ fn a_larger_tile_gets_a_larger_layer_and_the_publisher_hears_of_demand() {
     let ben = world.join(0, "ben", "physics");
     world.connect(ana, vec![simulcast(Source::Camera, &["q", "h", "f"])]);
     world.connect(ben, vec![Line::Slot(SlotKind::Video)]);
-    let view =
-        |width, height| ClientSays::View { tiles: vec![Tile { track: track("ana", Source::Camera), width, height }] };
+    let view = |width, height| {
+        let tile = Tile { track: track("ana", Source::Camera), width, height, pinned: false };
+        ClientSays::View { tiles: vec![tile], listen: Vec::new() }
+    };
     let sizes = [("q", 320, 180), ("h", 640, 360), ("f", 1280, 720)];
     let mut n = 0;
     let mut film = |world: &mut World, frames: u16| {

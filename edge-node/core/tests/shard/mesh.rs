@@ -48,8 +48,8 @@ fn media_cross_a_link_and_say_which_way_they_came() {
     let (mut world, ana, ben) = two_regions();
     world.connect(ana, vec![sends(Source::Microphone), sends(Source::Camera)]);
     world.connect(ben, vec![Line::Slot(SlotKind::Audio), Line::Slot(SlotKind::Video)]);
-    let tiles = vec![Tile { track: track("ana", Source::Camera), width: 640, height: 360 }];
-    world.say(ben, ClientSays::View { tiles });
+    let tiles = vec![Tile { track: track("ana", Source::Camera), width: 640, height: 360, pinned: false }];
+    world.say(ben, ClientSays::View { tiles, listen: Vec::new() });
     world.run(500);
     film(&mut world, ana, 1, 60);
     let pictures: Vec<_> = world.clients[ben].rtp.iter().filter(|p| p.payload_type == VP8).collect();

@@ -155,10 +155,10 @@ fn who_is_too_far_behind_joins_anew() {
 #[test]
 fn grants_are_held_to() {
     let mut world = World::new(1);
-    let grants = Grants { publish: vec![Source::Microphone], subscribe: false, message: false };
+    let grants = Grants { publish: vec![Source::Microphone], subscribe: false, message: false, moderate: false };
     let mute = world.join_with(0, "mute", "physics", grants);
     world.chat(mute, "may I?");
-    world.say(mute, ClientSays::View { tiles: Vec::<Tile>::new() });
+    world.say(mute, ClientSays::View { tiles: Vec::<Tile>::new(), listen: Vec::new() });
     world.clients[mute].lines = vec![sends(Source::Camera)];
     world.offer(mute);
     world.clients[mute].lines = vec![crate::client::Line::Slot(SlotKind::Audio)];

@@ -1,4 +1,5 @@
 //! What all scenarios share: seeds, clips, plans.
+#![allow(dead_code, reason = "no scenario needs all of it")]
 
 use lyceum_bot::{Clip, Plan};
 use std::num::NonZero;
@@ -19,7 +20,8 @@ pub(crate) fn seconds(n: u64) -> Duration {
 }
 
 pub(crate) fn speaker(tile: (u16, u16)) -> Plan {
-    Plan { microphone: Some(VOICE.clone()), camera: CAMERA.clone(), audio_slots: 2, video_slots: 2, tile }
+    let (microphone, camera) = (Some(VOICE.clone()), CAMERA.clone());
+    Plan { microphone, camera, audio_slots: 2, video_slots: 2, tile, ..Plan::default() }
 }
 
 pub(crate) fn viewer(tile: (u16, u16)) -> Plan {

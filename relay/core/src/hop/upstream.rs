@@ -7,7 +7,7 @@ use crate::route;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{AudioLevel, Downlinks, Flags, Packet, SeqNo, TrackId};
-use lyceum_wire::id::{NodeId, TrackName};
+use lyceum_wire::id::{Kind, NodeId, TrackName};
 use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, FRAGMENTS_MAX, Part, RtpHeader};
 use lyceum_wire::link::{Alias, HOPS_MAX, Layer, Message, TrackInfo};
 use lyceum_wire::signal::Path;
@@ -55,6 +55,8 @@ struct Subscription {
     track: TrackId,
     spatial: u8,
     temporal: u8,
+    /// Not a picture.
+    sound: bool,
     peer: PeerIndex,
     gaps: Gaps,
     partial: Vec<Partial>,
@@ -336,6 +338,7 @@ impl Hop {
                     track,
                     spatial,
                     temporal,
+                    sound: remote.info.kind == Kind::Audio,
                     peer,
                     gaps: Gaps::default(),
                     partial: Vec::new(),
@@ -438,7 +441,14 @@ impl Hop {
             return self.stats.lose(Loss::Malformed, 1);
         }
         let (track, missing_before) = (known.track, known.gaps.missing());
-        let arrival = known.gaps.arrived(header.sequence, header.back, now);
+        // On sound, S says that the voice has come up again, `back` packets before.
+        let (arrival, comes_up) = if known.sound && header.flags.start {
+            let first = header.sequence.saturating_sub(u64::from(header.back));
+            known.gaps.resumed(header.sequence, first, now)
+        } else {
+            (known.gaps.arrived(header.sequence, header.back, now), false)
+        };
+        let start = if known.sound { comes_up } else { header.flags.start };
         let age = Duration::from_micros(u64::from(header.age_eighths_ms) * 125) + one_way;
         if !header.flags.repair {
             let measured = age.as_secs_f32() * 1000.0;
@@ -468,7 +478,7 @@ impl Hop {
             marker: header.flags.marker,
             flags: Flags {
                 keyframe: header.flags.key_frame,
-                start: header.flags.start,
+                start,
                 end: header.flags.end,
                 discardable: header.flags.discardable,
             },

@@ -110,10 +110,18 @@ fn a_node_that_speaks_for_others_is_not_believed() {
     let mut ana = world.at("us").people[&person("ana")].clone();
     ana.edge = node("ap");
     let present = vec![ana];
-    world.message("eu", "us", Message::Roster { room: room(), snapshot: false, present, gone: Vec::new() });
+    world.message(
+        "eu",
+        "us",
+        Message::Roster { room: room(), snapshot: false, present, gone: Vec::new(), more: false },
+    );
     assert_eq!(world.lost_for("us", Loss::NotTheirEdge), 1);
     // And a node that has not opened the room has no say at all.
-    world.message("ap", "us", Message::Roster { room: room(), snapshot: true, present: Vec::new(), gone: Vec::new() });
+    world.message(
+        "ap",
+        "us",
+        Message::Roster { room: room(), snapshot: true, present: Vec::new(), gone: Vec::new(), more: false },
+    );
     assert_eq!(world.lost_for("us", Loss::NotOpen), 1);
     assert!(world.at("us").people.contains_key(&person("ana")));
 }
@@ -133,7 +141,7 @@ fn the_way_and_its_latency_are_measured() {
     assert!((19.0..22.0).contains(&measured[0].latency_ms), "{}", measured[0].latency_ms);
     // The link becomes slower: that is noticed, once it is measured.
     world.at("us").hop.link_quality(&node("eu"), Duration::from_millis(160), 1_400);
-    world.run(SECOND * 4);
+    world.run(SECOND * 5);
     let path = world.at("us").paths[&person("ana")].clone();
     assert!((70.0..85.0).contains(&path.latency_ms), "{}", path.latency_ms);
     assert!(world.at("eu").paths.is_empty(), "its own people have no way to come");
