@@ -71,8 +71,8 @@ fn everybody_sees_hears_and_reads_everybody_whatever_shard_they_are_on() {
     for (speaker, name) in [(lecture.ana, "ana"), (lecture.ben, "ben"), (lecture.cem, "cem")] {
         for client in lecture.everybody() {
             lecture.world.clients[client].rtp.clear();
-            let tiles = vec![Tile { track: track(name, Source::Camera), width: 640, height: 360 }];
-            lecture.world.say(client, ClientSays::View { tiles });
+            let tiles = vec![Tile { track: track(name, Source::Camera), width: 640, height: 360, pinned: false }];
+            lecture.world.say(client, ClientSays::View { tiles, listen: Vec::new() });
         }
         lecture.world.run(500);
         film(&mut lecture.world, speaker, 1, 45);
