@@ -292,7 +292,7 @@ impl House {
             while let Some(event) = self.shard.poll() {
                 quiet = false;
                 if let Event::Say { socket, message } = event {
-                    self.bots[socket.0 as usize - 1].hear(*message, self.now);
+                    self.bots[socket.0 as usize - 1].hear(message.to_client(), self.now);
                 }
             }
             if quiet {

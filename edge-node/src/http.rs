@@ -2,7 +2,7 @@
 
 use crate::doors::Doors;
 use crate::mesh::Links;
-use crate::{metrics, signal, whip};
+use crate::{grants, metrics, signal, whip};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -38,8 +38,12 @@ pub(crate) fn router(at: At) -> Router {
         .route("/v1/whip/{room}/{secret}", patch(whip::patch).delete(whip::delete))
         .route("/v1/whep/{room}/{secret}", patch(whip::patch).delete(whip::delete))
         .layer(DefaultBodyLimit::max(whip::BODY_BYTES_MAX));
+    let people = Router::new()
+        .route("/v1/rooms/{room}/participants/{participant}/grants", post(grants::grants))
+        .layer(DefaultBodyLimit::max(grants::BODY_BYTES_MAX));
     Router::new()
         .merge(media)
+        .merge(people)
         .route("/v1/signal", get(signal::signal))
         .route("/v1/probe", get(probe))
         .layer(cors())

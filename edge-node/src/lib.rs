@@ -15,6 +15,7 @@ mod counters;
 mod doors;
 pub mod edge;
 mod exposition;
+mod grants;
 mod http;
 mod keeper;
 mod keys;

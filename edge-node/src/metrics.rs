@@ -41,7 +41,7 @@ async fn snapshot(doors: &Doors, shard: usize) -> Option<Box<Stats>> {
 type Read = fn(&Stats) -> f64;
 
 /// Plain numbers of a shard: name, kind, help, and where to read it.
-const PLAIN: [(&str, Kind, &str, Read); 25] = [
+const PLAIN: [(&str, Kind, &str, Read); 30] = [
     ("lyceum_rooms", Kind::Gauge, "Rooms hosted.", |s| s.rooms.into()),
     ("lyceum_room_branches", Kind::Gauge, "Parts of rooms on other shards than their own.", |s| s.branches.into()),
     ("lyceum_participants", Kind::Gauge, "Participants, all ways in taken together.", |s| s.participants.into()),
@@ -81,6 +81,22 @@ const PLAIN: [(&str, Kind, &str, Read); 25] = [
     }),
     ("lyceum_link_repairs_sent_total", Kind::Counter, "Packets sent again to other nodes.", |s| {
         s.link_repairs_sent as f64
+    }),
+    (
+        "lyceum_roster_written_total",
+        Kind::Counter,
+        "Roster entries written for clients, each once however many are told.",
+        |s| s.roster_written as f64,
+    ),
+    ("lyceum_roster_messages_total", Kind::Counter, "Roster messages said to clients.", |s| s.roster_messages as f64),
+    ("lyceum_roster_entries_total", Kind::Counter, "Roster entries in messages to clients.", |s| {
+        s.roster_entries as f64
+    }),
+    ("lyceum_link_roster_messages_total", Kind::Counter, "Pages of the roster said to other nodes.", |s| {
+        s.link_roster_messages as f64
+    }),
+    ("lyceum_link_roster_entries_total", Kind::Counter, "Roster entries said to other nodes.", |s| {
+        s.link_roster_entries as f64
     }),
     ("lyceum_evictions_total", Kind::Counter, "Peers removed because of a fault of ours.", |s| s.evictions as f64),
 ];

@@ -3,7 +3,7 @@
 //! ```text
 //!   text ──► size, rate ──► first message: hello, token verified ──► Open | Resume
 //!                          later: ToEdge ──────────────────────────► Said (or Garbled)
-//!   text ◄── ToClient ◄─────────────── queue of the seat ◄────────── Say, CloseSocket
+//!   text ◄── Saying ◄───────────────── queue of the seat ◄────────── Say, CloseSocket
 //! ```
 //!
 //! Nothing of a client is parsed but one small `hello` before its token was found good. Reading stops while the
@@ -20,8 +20,9 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::SinkExt;
 use lyceum_edge_core::door::{Command, Secret};
+use lyceum_edge_core::signal::saying::Saying;
 use lyceum_wire::id::RoomId;
-use lyceum_wire::signal::{ClientSays, EdgeSays, MESSAGE_BYTES_MAX, Refusal, ToClient, ToEdge, VERSION};
+use lyceum_wire::signal::{ClientSays, EdgeSays, MESSAGE_BYTES_MAX, Refusal, ToEdge, VERSION};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -242,7 +243,7 @@ impl Connection {
             match told {
                 ToSocket::Say(message) => {
                     Counters::add(&self.doors.counters.messages_out);
-                    within(self.socket.feed(text(&message))).await?;
+                    within(self.socket.feed(Message::Text(message.text().into()))).await?;
                 }
                 ToSocket::Close => {
                     self.close(CLOSE_NORMAL, "").await;
@@ -274,7 +275,8 @@ impl Connection {
         self.doors.counters.refused(code);
         tracing::debug!(?code, message, "socket refused");
         let body = EdgeSays::Refused { code, message: message.to_owned(), of: None, fatal: true };
-        if within(self.socket.feed(text(&ToClient { seq: 0, body }))).await.is_ok() {
+        let text = Saying::new(0, body).text();
+        if within(self.socket.feed(Message::Text(text.into()))).await.is_ok() {
             self.close(CLOSE_POLICY, message).await;
         }
         "refused"
@@ -334,11 +336,6 @@ async fn hear(socket: &mut WebSocket) -> Heard {
         Some(Err(error)) if error.to_string().contains("too long") => Heard::TooLarge,
         Some(Err(_)) => Heard::Gone,
     }
-}
-
-fn text(message: &ToClient) -> Message {
-    // A message is maps, strings and numbers: writing it cannot fail.
-    Message::Text(serde_json::to_string(message).unwrap_or_default().into())
 }
 
 async fn within(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Closed> {

@@ -7,7 +7,7 @@
 
 use crate::config::Limits;
 use lyceum_edge_core::door::SocketId;
-use lyceum_wire::signal::ToClient;
+use lyceum_edge_core::signal::saying::Saying;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) enum ToSocket {
     /// Write this.
-    Say(Box<ToClient>),
+    Say(Saying),
     /// Write what was said before, then close.
     Close,
 }

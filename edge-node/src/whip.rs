@@ -27,8 +27,9 @@ use std::time::Duration;
 
 /// Longest body, in bytes: an SDP may be as large here as by WebSocket.
 pub(crate) const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
-/// A shard answers within microseconds; one that did not in this time is stuck.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// A shard answers within microseconds, or when another edge has answered it or has not for five seconds; one that did not in
+/// this time is stuck.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(6);
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -135,7 +136,11 @@ async fn end(doors: &Doors, secret: String) -> Result<Response, Problem> {
 }
 
 /// Asks a shard and waits for its answer.
-async fn ask(doors: &Doors, shard: usize, command: impl FnOnce(RequestId) -> Command) -> Result<HttpOutcome, Problem> {
+pub(crate) async fn ask(
+    doors: &Doors,
+    shard: usize,
+    command: impl FnOnce(RequestId) -> Command,
+) -> Result<HttpOutcome, Problem> {
     let full = || Problem::refused(Refusal::Full, "too many requests wait already: try again");
     let mut question = doors.requests.ask().ok_or_else(full)?;
     let stuck = || Problem::refused(Refusal::Internal, "this part of the edge does not answer: try again");
@@ -148,7 +153,7 @@ async fn ask(doors: &Doors, shard: usize, command: impl FnOnce(RequestId) -> Com
     }
 }
 
-fn said(outcome: HttpOutcome) -> Result<Response, Problem> {
+pub(crate) fn said(outcome: HttpOutcome) -> Result<Response, Problem> {
     match outcome {
         HttpOutcome::NoContent => Ok(StatusCode::NO_CONTENT.into_response()),
         HttpOutcome::Deleted => Ok(StatusCode::OK.into_response()),
@@ -162,15 +167,15 @@ fn said(outcome: HttpOutcome) -> Result<Response, Problem> {
     }
 }
 
-fn answer(doors: &Doors, result: Result<Response, Problem>) -> Response {
+pub(crate) fn answer(doors: &Doors, result: Result<Response, Problem>) -> Response {
     Counters::add(&doors.counters.http_requests);
     result.unwrap_or_else(|problem| {
-        tracing::debug!(code = problem.code(), "WHIP or WHEP refused");
+        tracing::debug!(code = problem.code(), "request refused");
         problem.into_response()
     })
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match value.split_once(' ') {
         // RFC 9110 §11.1: the scheme's name has no case.

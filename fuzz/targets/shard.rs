@@ -98,7 +98,7 @@ impl World {
             assert!(turn < EVENTS_MAX, "the shard chases its tail");
             let Some(event) = self.shard.poll() else { break };
             if let Event::Say { message, .. } = event
-                && let EdgeSays::Answer { sdp } = message.body
+                && let EdgeSays::Answer { sdp } = message.to_client().body
             {
                 self.answer = Some(sdp);
             }

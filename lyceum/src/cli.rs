@@ -200,6 +200,35 @@ pub(crate) struct LoadArgs {
     /// The secret of applications, unless the mesh is open.
     #[arg(long, env = "LYCEUM_API_SECRET", hide_env_values = true)]
     pub(crate) api_secret: Option<String>,
+    /// What bots do: `lecture`, `class` (all publish a small camera and a voice, a few speak, everybody turns pages) or `crowd`
+    /// (a lecture under way to which all viewers come at once).
+    #[arg(long, value_enum, default_value_t = Scenario::Lecture)]
+    pub(crate) scenario: Scenario,
+    /// People of a class.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) people: u32,
+    /// Tiles of a page in a class.
+    #[arg(long, default_value_t = 25)]
+    pub(crate) tiles: u16,
+    /// Seconds a page of a class is looked at.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) page_seconds: u64,
+    /// A class or crowd has come within this many seconds.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) within: u64,
+    /// The run fails when joining takes longer than this many milliseconds (p95); 400 for a class unless said otherwise.
+    #[arg(long)]
+    pub(crate) join_p95_ms: Option<u64>,
+    /// The run fails when the first picture comes later than this many milliseconds after the media stood (p95); 250 for a crowd
+    /// unless said otherwise.
+    #[arg(long)]
+    pub(crate) picture_p95_ms: Option<u64>,
+    /// The run fails when more slots than this show nothing of what was put into them; 0 for a class and a crowd unless said otherwise.
+    #[arg(long)]
+    pub(crate) frozen_max: Option<u64>,
+    /// A process of the mesh on this machine, whose processor time is reported; may be given several times.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) mesh_pid: Vec<u32>,
     /// Rooms at once.
     #[arg(long, default_value_t = 1)]
     pub(crate) rooms: u32,
@@ -236,6 +265,17 @@ pub(crate) struct LoadArgs {
     /// Prints the outcome as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What bots do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// A few publish, the others watch.
+    Lecture,
+    /// All publish, show pages of tiles, and take turns to speak.
+    Class,
+    /// All viewers come at once.
+    Crowd,
 }
 
 /// A size in pixels, such as `640x360`.

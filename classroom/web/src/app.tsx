@@ -43,8 +43,8 @@ export function App() {
       media={media}
       invitation={left === null ? invitation : { ...invitation, room: left }}
       left={left}
-      onJoined={joined => {
-        history.replaceState(null, '', roomLink(location.href, joined.room) + location.hash);
+      onJoined={(joined, role) => {
+        history.replaceState(null, '', roomLink(location.href, joined.room, role) + location.hash);
         setRoom(joined);
       }}
     />

@@ -40,20 +40,33 @@ export interface Invitation {
   /** Empty when the address names no room. */
   room: string;
   token: string | null;
+  /** What the person comes as, where the mesh lets anybody choose. */
+  role: Role;
+}
+
+export type Role = 'participant' | 'host' | 'audience';
+
+function roleOf(text: string | null): Role {
+  return text === 'host' || text === 'audience' ? text : 'participant';
 }
 
 /** What an address invites to. */
 export function readInvitation(address: string): Invitation {
   const url = new URL(address);
   const token = new URLSearchParams(url.hash.slice(1)).get('token');
-  return { room: toName(url.searchParams.get('room') ?? ''), token: token === '' ? null : token };
+  return {
+    room: toName(url.searchParams.get('room') ?? ''),
+    token: token === '' ? null : token,
+    role: roleOf(url.searchParams.get('as')),
+  };
 }
 
-/** The address that invites to a room. A token is personal and never part of it. */
-export function roomLink(address: string, room: string): string {
+/** The address that invites to a room. A token is personal and never part of it; nor is what one comes as, unless asked for. */
+export function roomLink(address: string, room: string, role: Role = 'participant'): string {
   const url = new URL(address);
   url.search = '';
   url.hash = '';
   url.searchParams.set('room', room);
+  if (role !== 'participant') url.searchParams.set('as', role);
   return url.href;
 }

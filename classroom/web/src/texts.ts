@@ -21,6 +21,8 @@ export const texts = {
     roomHint: 'Letters, digits, dots, dashes. Whoever has the link can come in.',
     roomMissing: 'Please name the room.',
     newRoom: 'Suggest another name',
+    role: 'You come as',
+    roles: { participant: 'Participant', host: 'Host', audience: 'Audience' },
     region: 'Region',
     nearest: 'Nearest',
     regionRtt: (ms: number) => (ms < 1 ? 'under 1 ms' : `${Math.round(ms)} ms`),
@@ -71,7 +73,7 @@ export const texts = {
     you: 'You',
     youName: (name: string) => `${name} (you)`,
     total: people,
-    more: (n: number) => `and ${n} more`,
+    audience: (n: number) => `${n} in the audience`,
     alone: 'Nobody else is here yet.',
     aloneHint: 'Send the link to those you wait for.',
     copyLink: 'Copy link',
@@ -96,6 +98,20 @@ export const texts = {
     left: (name: string) => `${name} left`,
     sharing: (name: string) => `${name} shares a screen`,
     sharingEnded: (name: string) => `${name} no longer shares a screen`,
+  },
+  pager: {
+    label: 'Pages of pictures',
+    previous: 'Previous page',
+    next: 'Next page',
+    page: (page: number, count: number) => `Page ${page} of ${count}`,
+  },
+  stage: {
+    called: (by: string | null) =>
+      `${by ?? 'The host'} invites you to the stage. Nobody sees or hears you before you say so.`,
+    show: 'Go on stage',
+    notNow: 'Not now',
+    back: (by: string | null) =>
+      `${by ?? 'The host'} moved you to the audience. Your picture and sound are no longer sent.`,
   },
   controls: {
     label: 'Controls',
@@ -127,6 +143,13 @@ export const texts = {
   },
   roster: {
     heading: 'People',
+    search: 'Find somebody',
+    found: (n: number) => (n === 0 ? 'Nobody of that name' : `${people(n)} found`),
+    moderates: 'host',
+    audience: 'audience',
+    toStage: (name: string) => `Invite ${name} to the stage`,
+    toAudience: (name: string) => `Move ${name} to the audience`,
+    listen: (name: string) => `Always hear ${name}`,
     on: (edge: string, region: string) => `${edge}, ${region}`,
     publishes: {
       microphone: 'microphone on',
@@ -143,6 +166,8 @@ export const texts = {
       ['S', 'Share a screen, or stop'],
       ['C', 'Chat'],
       ['P', 'People'],
+      ['PgDn', 'Next page of pictures'],
+      ['PgUp', 'Page before'],
       ['D', 'Numbers on the pictures'],
       ['?', 'This page'],
       ['Esc', 'Close what is open'],
@@ -176,6 +201,7 @@ export const texts = {
     session_gone: 'The session has ended. Join again.',
     media_lost:
       'Picture and sound do not get through this network. Another network, or a less strict firewall, may help.',
+    absent: 'This person is not in the room any more, or cannot be reached.',
     internal: 'Something went wrong on the server. Try again.',
     control_unreachable: 'The server does not answer. Is this computer online?',
     edge_unreachable: 'The server that should carry the room does not answer.',

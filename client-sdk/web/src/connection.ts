@@ -2,7 +2,7 @@
 import { Demand } from './demand';
 import { Emitter } from './emitter';
 import { LyceumError } from './errors';
-import type { Placement, Tile, TrackName } from './generated';
+import type { ParticipantId, Placement, Tile, TrackName } from './generated';
 import { signalUrl } from './control';
 import { Media, type MediaConfiguration, type MediaState } from './media';
 import { csrcOf, type TrackKey } from './names';
@@ -17,10 +17,16 @@ export const SCREEN_SLOTS = 1;
 /** Pictures that fit before the first re-offer. */
 export const VIDEO_SLOTS_FIRST = 4;
 
+/** What is on the screen, and whose voices are always heard. */
+export interface View {
+  tiles: Tile[];
+  listen: ParticipantId[];
+}
+
 export interface ConnectionEvents {
   welcome: Welcome;
-  /** The room speaks: roster, speakers, messages, paths. */
-  room: Extract<Hears, { type: 'roster' | 'speakers' | 'message' | 'paths' }>;
+  /** The room speaks: roster, speakers, messages, paths, grants. */
+  room: Extract<Hears, { type: 'roster' | 'speakers' | 'message' | 'paths' | 'grants' | 'granted' }>;
   /** Something of ours was refused. */
   refused: { code: LyceumError['code']; message: string; of: number | null };
   /** These tracks came into a slot or lost theirs. */
@@ -44,7 +50,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   readonly #receivers = new Map<string, RTCRtpReceiver>();
   readonly #demand = new Demand();
   #offerSeq = 0;
-  #view: Tile[] | null = null;
+  #view: View | null = null;
 
   constructor(placement: Placement, token: string, { iceTransportPolicy, ...sending }: ConnectionOptions) {
     super();
@@ -56,21 +62,22 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /** Sends the first offer. The sources to publish have been given to `media` before. */
-  async start(tiles: Tile[]): Promise<void> {
+  async start(view: View): Promise<void> {
+    const { tiles, listen } = view;
     this.media.ensureSlots('audio', AUDIO_SLOTS);
     this.media.ensureSlots('screen', SCREEN_SLOTS);
     this.media.ensureSlots('video', videoSlotsFor(videoTiles(tiles), VIDEO_SLOTS_FIRST));
     await this.media.negotiate();
-    if (tiles.length) this.show(tiles);
+    if (tiles.length || listen.length) this.show(view);
   }
 
   /** Tells the edge what is on the screen, and asks for more slots when there are more pictures than slots. */
-  show(tiles: Tile[]): void {
+  show(view: View): void {
     // While the socket is away only the newest view matters: it is said at the welcome.
-    if (this.signal.state === 'open') this.signal.say({ type: 'view', tiles });
-    else this.#view = tiles;
+    if (this.signal.state === 'open') this.signal.say({ type: 'view', ...view });
+    else this.#view = view;
     const have = this.media.slotCount('video');
-    if (have && this.media.ensureSlots('video', videoSlotsFor(videoTiles(tiles), have))) {
+    if (have && this.media.ensureSlots('video', videoSlotsFor(videoTiles(view.tiles), have))) {
       void this.media.negotiate();
     }
   }
@@ -160,6 +167,8 @@ export class Connection extends Emitter<ConnectionEvents> {
       case 'speakers':
       case 'message':
       case 'paths':
+      case 'grants':
+      case 'granted':
         this.emit('room', message);
         break;
     }

@@ -7,7 +7,7 @@ describe('what goes to the edge', () => {
     const outbox = new Outbox();
     outbox.push({ type: 'leave' });
     outbox.push({ type: 'mute', source: 'camera', muted: true });
-    outbox.push({ type: 'view', tiles: [] });
+    outbox.push({ type: 'view', tiles: [], listen: [] });
     outbox.acknowledged(2);
     expect(outbox.unseen().map(message => [message.seq, message.type])).toEqual([[3, 'view']]);
     expect(outbox.push({ type: 'leave' }).seq).toBe(4);
@@ -15,10 +15,10 @@ describe('what goes to the edge', () => {
 
   it('does not grow without end', () => {
     const outbox = new Outbox();
-    for (let i = 0; i < OUTBOX_MESSAGES_MAX; i++) outbox.push({ type: 'view', tiles: [] });
-    expect(() => outbox.push({ type: 'view', tiles: [] })).toThrow(LyceumError);
+    for (let i = 0; i < OUTBOX_MESSAGES_MAX; i++) outbox.push({ type: 'view', tiles: [], listen: [] });
+    expect(() => outbox.push({ type: 'view', tiles: [], listen: [] })).toThrow(LyceumError);
     outbox.acknowledged(1);
-    expect(outbox.push({ type: 'view', tiles: [] }).seq).toBe(OUTBOX_MESSAGES_MAX + 1);
+    expect(outbox.push({ type: 'view', tiles: [], listen: [] }).seq).toBe(OUTBOX_MESSAGES_MAX + 1);
   });
 });
 

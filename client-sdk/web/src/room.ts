@@ -1,13 +1,15 @@
 /** A room as a page sees it. It outlives sockets, networks and edges; only `lost` and `left` are its end. */
 import { pauseMs } from './backoff';
-import { Connection, type ConnectionEvents } from './connection';
+import { Connection, type ConnectionEvents, type View } from './connection';
 import { ControlPlane } from './control';
 import { Emitter } from './emitter';
 import { canDecode, kindOf, type VideoOptions } from './encodings';
 import { asLyceumError, LyceumError } from './errors';
 import {
   BODY_BYTES_MAX,
+  type GrantChange,
   type Grants,
+  LISTEN_MAX,
   type Participant,
   type ParticipantId,
   type Path,
@@ -15,6 +17,7 @@ import {
   RESUME_MS,
   type RoomMessage,
   type Source,
+  type Tile,
   type TrackName,
 } from './generated';
 import { MessageLog } from './messages';
@@ -30,6 +33,8 @@ export const REJOIN_GIVE_UP_MS = 60_000;
 export const SOCKET_ATTEMPTS_WITHOUT_MEDIA = 3;
 /** New sessions that never get media through, before the network is to blame. */
 export const SESSIONS_WITHOUT_MEDIA_MAX = 2;
+/** A change of somebody's grants is answered within this time: the edges between take at most five seconds. */
+export const GRANT_TIMEOUT_MS = 8_000;
 /** Tokens are renewed when they have less than this to live. */
 const TOKEN_SPARE_S = 30;
 
@@ -56,6 +61,10 @@ export interface Me {
 export interface RoomEvents {
   state: RoomState;
   me: Me;
+  /** What we may do changed while we are here; `by` is who changed it. */
+  grants: { before: Grants; now: Grants; by: ParticipantId | null };
+  /** Whose voices we always hear changed. */
+  listen: readonly ParticipantId[];
   roster: RosterChange;
   /** These received tracks came, went or moved to another slot. */
   tracks: ReadonlySet<TrackKey>;
@@ -98,6 +107,8 @@ export interface RoomOptions {
   region?: Region;
   /** A join token. When absent one is asked for, which an open mesh grants. */
   token?: string;
+  /** What to ask for when a token is asked for; a participant's grants when absent. */
+  grants?: Grants;
   /** `relay`: only through TURN. */
   iceTransportPolicy?: RTCIceTransportPolicy;
   /** How pictures are sent; VP8 in several encodings when absent. */
@@ -118,6 +129,9 @@ export class Room extends Emitter<RoomEvents> {
   readonly #view: ViewTracker;
   readonly #loudspeaker = new Loudspeaker(blocked => this.emit('audioBlocked', blocked));
   readonly #messageSeqs = new Map<number, string>();
+  /** Changes of grants that wait for their answer, by the number of the `grant`. */
+  readonly #granting = new Map<number, { done: () => void; refused: (error: LyceumError) => void }>();
+  #listen: readonly ParticipantId[] = [];
   readonly #idPrefix = crypto.randomUUID().slice(0, 18);
   #idNext = 1;
   #token: { text: string; expiresAt: number } | null = null;
@@ -125,7 +139,6 @@ export class Room extends Emitter<RoomEvents> {
   #stats = new StatsReader();
   #state: RoomState = { phase: 'connecting' };
   #me: Me | null = null;
-  #freshRoster = true;
   #published: ReadonlyMap<Source, Published>;
   #video: VideoOptions;
   #speakers: readonly ParticipantId[] = [];
@@ -141,7 +154,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#control = new ControlPlane(options.url);
     this.#video = options.video ?? {};
     this.#published = new Map(Object.entries(options.publish ?? {}) as [Source, Published][]);
-    this.#view = new ViewTracker(tiles => this.#connection?.show(tiles));
+    this.#view = new ViewTracker(tiles => this.#connection?.show(this.#shown(tiles)));
     window.addEventListener('online', this.#online);
     window.addEventListener('pagehide', this.#pagehide);
   }
@@ -162,6 +175,10 @@ export class Room extends Emitter<RoomEvents> {
   }
   get total(): number {
     return this.#roster.total;
+  }
+  /** Whose voices are always heard here, however loud others are. */
+  get listening(): readonly ParticipantId[] {
+    return this.#listen;
   }
   get speakers(): readonly ParticipantId[] {
     return this.#speakers;
@@ -263,6 +280,37 @@ export class Room extends Emitter<RoomEvents> {
     return this.#view.show(element, track, pinned);
   }
 
+  /** Hears these voices in any case, most important first, at most eight; the teacher, an interpreter. */
+  listen(voices: readonly ParticipantId[]): void {
+    this.#listen = voices.slice(0, LISTEN_MAX);
+    this.#connection?.show(this.#shown(this.#view.current()));
+    this.emit('listen', this.#listen);
+  }
+
+  /** Changes what somebody in the room may do; for who moderates. Resolves when it is done. */
+  changeGrants(participant: ParticipantId, change: GrantChange): Promise<void> {
+    const connection = this.#connection;
+    if (!this.#me?.grants.moderate || !connection) {
+      return Promise.reject(new LyceumError('not_allowed', 'You do not moderate this room.'));
+    }
+    return new Promise((done, refused) => {
+      const seq = connection.say({ type: 'grant', participant, change });
+      const settle = (end: () => void) => {
+        clearTimeout(timer);
+        this.#granting.delete(seq);
+        end();
+      };
+      const timer = setTimeout(
+        () => settle(() => refused(new LyceumError('absent', 'Nobody has answered.'))),
+        GRANT_TIMEOUT_MS,
+      );
+      this.#granting.set(seq, {
+        done: () => settle(done),
+        refused: error => settle(() => refused(error)),
+      });
+    });
+  }
+
   /** Sends a message to the room. It appears in `log.pending` until the room has posted it. */
   send(kind: string, body: unknown): void {
     if (this.#me && !this.#me.grants.message) {
@@ -352,6 +400,7 @@ export class Room extends Emitter<RoomEvents> {
         room,
         name,
         ...(identity === undefined ? {} : { identity }),
+        ...(this.#options.grants === undefined ? {} : { grants: this.#options.grants }),
       });
       this.#token = { text: answer.token, expiresAt: answer.expires_at };
     }
@@ -364,7 +413,7 @@ export class Room extends Emitter<RoomEvents> {
       let first = true;
       connection.on('welcome', welcome => {
         if (first) {
-          this.#freshRoster = true;
+          this.#roster.expectWhole();
           const { participant: id, grants, edge, region } = welcome;
           this.#me = { id, grants, edge, region, reason: connection.placement.reason };
           this.emit('me', this.#me);
@@ -408,7 +457,7 @@ export class Room extends Emitter<RoomEvents> {
     for (const [source, { track, muted }] of this.#published) {
       if (this.#me?.grants.publish.includes(source)) await connection.media.publish(source, track, muted);
     }
-    await connection.start(this.#view.current());
+    await connection.start(this.#shown(this.#view.current()));
     this.#follow();
     // What the old session may not have posted, once the room's history has been told.
     if (this.#log.unposted().length) {
@@ -420,8 +469,7 @@ export class Room extends Emitter<RoomEvents> {
   #heard(message: ConnectionEvents['room']): void {
     switch (message.type) {
       case 'roster': {
-        const change = this.#roster.apply(message, this.#freshRoster);
-        this.#freshRoster = false;
+        const change = this.#roster.apply(message);
         // A path may be known before the person whose it is: only who left takes it along.
         const left = new Set(change.left.map(person => person.id));
         this.#paths = new Map([...this.#paths].filter(([id]) => !left.has(id)));
@@ -437,6 +485,12 @@ export class Room extends Emitter<RoomEvents> {
         this.emit('paths', (this.#paths = paths));
         break;
       }
+      case 'grants':
+        void this.#regranted(message.grants, message.by);
+        break;
+      case 'granted':
+        this.#granting.get(message.of)?.done();
+        break;
       case 'message':
         if (!this.#log.arrived(message.message)) break;
         this.emit('message', message.message);
@@ -445,12 +499,34 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
+  /** What we may do is another now: what we may not publish any more has ended at the edge, and ends here. */
+  async #regranted(now: Grants, by: ParticipantId | null): Promise<void> {
+    if (!this.#me) return;
+    const before = this.#me.grants;
+    this.#me = { ...this.#me, grants: now };
+    this.emit('me', this.#me);
+    this.emit('grants', { before, now, by });
+    const connection = this.#connection;
+    const ended = [...this.#published.keys()].filter(source => !now.publish.includes(source));
+    for (const source of ended) {
+      this.#setPublished(source, null);
+      await connection?.media.unpublish(source);
+    }
+    if (ended.length) await connection?.media.negotiate();
+  }
+
+  #shown(tiles: Tile[]): View {
+    return { tiles, listen: [...this.#listen] };
+  }
+
   #post(id: string, kind: string, body: unknown): void {
     const seq = this.#connection?.say({ type: 'message', id, kind, body });
     if (seq !== undefined) this.#messageSeqs.set(seq, id);
   }
 
   #refused({ code, message, of }: { code: LyceumError['code']; message: string; of: number | null }): void {
+    const granting = of === null ? undefined : this.#granting.get(of);
+    if (granting) return granting.refused(new LyceumError(code, message));
     const id = of === null ? undefined : this.#messageSeqs.get(of);
     if (id !== undefined) {
       this.#log.refused(id, message);

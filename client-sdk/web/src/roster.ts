@@ -12,6 +12,8 @@ export interface RosterChange {
 export class Roster {
   #people = new Map<ParticipantId, Participant>();
   #total = 0;
+  /** Whom the pages of a whole roster have named so far; null when none is under way. */
+  #named: Set<ParticipantId> | null = null;
   #snapshot: readonly Participant[] = [];
 
   /** Everybody known, as one array that is replaced, never changed. */
@@ -28,11 +30,21 @@ export class Roster {
     return this.#people.get(id);
   }
 
-  /** Takes in a roster message. With `whole`, who is not in it has left. */
-  apply(said: { present: Participant[]; gone: ParticipantId[]; total: number }, whole = false): RosterChange {
+  /** A whole roster follows: who is on none of its pages has left. */
+  expectWhole(): void {
+    this.#named = new Set();
+  }
+
+  /** Takes in a roster message, which may be one page of several. */
+  apply(said: { present: Participant[]; gone: ParticipantId[]; total: number; more: boolean }): RosterChange {
     const change: RosterChange = { came: [], changed: [], left: [] };
-    const present = new Set(said.present.map(person => person.id));
-    const gone = whole ? [...this.#people.keys()].filter(id => !present.has(id)) : said.gone;
+    const named = this.#named;
+    for (const person of said.present) named?.add(person.id);
+    let gone = said.gone;
+    if (named && !said.more) {
+      gone = [...gone, ...[...this.#people.keys()].filter(id => !named.has(id))];
+      this.#named = null;
+    }
     for (const id of gone) {
       const person = this.#people.get(id);
       if (person && this.#people.delete(id)) change.left.push(person);

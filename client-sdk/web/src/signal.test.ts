@@ -64,7 +64,7 @@ class FakeEdge {
       session: 'secret',
       participant: 'me',
       room: 'room',
-      grants: { publish: [], subscribe: true, message: true },
+      grants: { publish: [], subscribe: true, message: true, moderate: false },
       edge: 'eu-1',
       region: 'eu',
       resumed,
@@ -87,7 +87,7 @@ afterEach(() => vi.useRealTimers());
 describe('a session', () => {
   it('begins with hello and is open when it is welcomed', () => {
     const edge = new FakeEdge();
-    edge.signal.say({ type: 'view', tiles: [] });
+    edge.signal.say({ type: 'view', tiles: [], listen: [] });
     edge.open();
     expect(edge.socket.sent[0]).toEqual({ seq: 0, type: 'hello', version: 1, token: 'token', resume: null });
     expect(edge.socket.said('view').map(message => message.seq)).toEqual([1]);

@@ -55,5 +55,8 @@ describe('the view', () => {
     expect(sameView(view, view.slice(1))).toBe(false);
     expect(sameView(view, [...view].reverse())).toBe(false);
     expect(sameView(view, viewOf([shown('ana', 101), shown('ben', 200)], 1, false))).toBe(false);
+    const pinned = viewOf([shown('ana', 100), shown('ben', 200, { pinned: true })], 1, false);
+    expect(pinned.map(tile => tile.pinned)).toEqual([true, false]);
+    expect(sameView(view, pinned)).toBe(false);
   });
 });

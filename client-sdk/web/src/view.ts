@@ -30,7 +30,12 @@ export function viewOf(shown: Shown[], pixelRatio: number, hidden: boolean): Til
   return [...largest.values()]
     .map((tile, place) => ({ tile, place }))
     .sort((a, b) => rank(a.tile) - rank(b.tile) || area(b.tile) - area(a.tile) || a.place - b.place)
-    .map(({ tile }) => ({ track: tile.track, width: side(tile.width), height: side(tile.height) }));
+    .map(({ tile }) => ({
+      track: tile.track,
+      width: side(tile.width),
+      height: side(tile.height),
+      pinned: tile.pinned,
+    }));
 }
 
 /** Whether two views say the same. */
@@ -43,7 +48,8 @@ export function sameView(a: readonly Tile[], b: readonly Tile[]): boolean {
         other !== undefined &&
         trackKey(tile.track) === trackKey(other.track) &&
         tile.width === other.width &&
-        tile.height === other.height
+        tile.height === other.height &&
+        tile.pinned === other.pinned
       );
     })
   );

@@ -18,10 +18,11 @@ use lyceum_relay_core::link::FromLink;
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, RoomId};
 use lyceum_wire::link::Message;
-use lyceum_wire::signal::{Refusal, ToClient, ToEdge};
-use lyceum_wire::token::Claims;
+use lyceum_wire::signal::{Refusal, ToEdge};
+use lyceum_wire::token::{Claims, GrantChange};
 use std::net::SocketAddr;
 
+use crate::signal::saying::Saying;
 use crate::stats::Stats;
 
 /// One WebSocket, as the shell numbers it. A number is never used twice in one process.
@@ -205,6 +206,18 @@ pub enum Command {
         /// Why, in one sentence; said by `bye`.
         message: String,
     },
+    /// The application changes what somebody in a room of this shard may do; its token was good and has the grant `moderate`.
+    /// Answered by [`Event::HttpAnswer`]: 204, or refused with [`Refusal::Absent`] or [`Refusal::TooMany`].
+    Grant {
+        /// The waiting request.
+        request: RequestId,
+        /// The room.
+        room: RoomId,
+        /// Whose grants.
+        participant: ParticipantId,
+        /// What changes.
+        change: GrantChange,
+    },
     /// Ends every session with a `bye` and leaves every room: the process is about to stop.
     Shutdown {
         /// Why, in one sentence; said by `bye`, with `rejoin`.
@@ -247,8 +260,8 @@ pub enum Event {
     Say {
         /// The socket.
         socket: SocketId,
-        /// The message.
-        message: Box<ToClient>,
+        /// The message; [`Saying::text`] is what goes over the wire.
+        message: Saying,
     },
     /// Close the socket after everything said so far was written. No `SocketLost` is expected (one does no harm).
     CloseSocket {
@@ -347,7 +360,7 @@ pub enum HttpOutcome {
         /// The ICE session, for `ETag` (RFC 9725 §4.3.1).
         etag: String,
     },
-    /// 204: the fragment was taken.
+    /// 204: the fragment was taken, or the grants are changed.
     NoContent,
     /// 200 with this fragment: ICE was restarted.
     Restarted {

@@ -2,9 +2,10 @@
 
 use crate::door::{Aside, Event};
 use crate::drops::Departure;
-use crate::peer::{Peer, Way, subscribe};
+use crate::peer::{Peer, Way, grants, subscribe};
 use crate::shard::{Alarm, Shard};
-use crate::signal::roster::{Delta, ROSTER_EVERY};
+use crate::signal::roster::{Delta, ROSTER_EVERY, Told, Whole};
+use crate::signal::saying::Body;
 use lyceum_media::TrackId;
 use lyceum_relay_core::hop::{self, Hop, Output};
 use lyceum_wire::api::RoomMap;
@@ -12,6 +13,7 @@ use lyceum_wire::id::{Kind, ParticipantId, RoomId, TrackName};
 use lyceum_wire::link::Message;
 use lyceum_wire::signal::{self, EdgeSays, Participant, Path};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// One room on this shard.
@@ -26,6 +28,11 @@ pub(crate) struct Room {
     speakers: Vec<ParticipantId>,
     delta: Delta,
     delta_at: Option<Instant>,
+    /// Everybody as newcomers are told, until the next change is told.
+    whole: Option<Whole>,
+    pub(crate) told: Told,
+    /// What moderators here have asked of other edges.
+    pub(crate) asked: BTreeMap<u32, grants::Asked>,
     /// Nobody is left: it ends then.
     ends_at: Option<Instant>,
     /// This node's own entry in paths.
@@ -44,6 +51,9 @@ impl Room {
             speakers: Vec::new(),
             delta: Delta::default(),
             delta_at: None,
+            whole: None,
+            told: Told::default(),
+            asked: BTreeMap::new(),
             ends_at: None,
             here,
             dirty: false,
@@ -64,24 +74,30 @@ impl Room {
         self.delta_at.get_or_insert(now + ROSTER_EVERY);
     }
 
-    /// Everybody, for a newcomer.
-    pub(crate) fn whole_roster(&self) -> EdgeSays {
-        let present: Vec<Participant> = self.hop.roster().cloned().collect();
-        let total = present.len() as u32;
-        EdgeSays::Roster { present, gone: Vec::new(), total, more: false }
+    /// Everybody and the ways of their tracks, for a newcomer.
+    pub(crate) fn introduce(&mut self, newcomer: &Participant) -> Vec<Arc<Body>> {
+        let total = self.hop.total() as u32;
+        let own = self.whole.is_some().then(|| (newcomer.clone(), total));
+        if self.whole.is_none() {
+            let remote = self.hop.paths();
+            let elsewhere: BTreeSet<ParticipantId> = remote.iter().map(|path| path.participant.clone()).collect();
+            // Who publishes on another shard of this edge has a path of the hop's.
+            let here =
+                |p: &&Participant| p.edge == self.here.node && !p.publishes.is_empty() && !elsewhere.contains(&p.id);
+            let local = self.hop.roster().filter(here).map(|p| self.local_path(p.id.clone()));
+            let whole = Whole::new(self.hop.roster().cloned(), local.chain(remote), total);
+            whole.roster(None).chain(whole.paths()).for_each(|body| self.told.wrote(&body));
+            self.whole = Some(whole);
+        }
+        let Some(whole) = &self.whole else { return Vec::new() };
+        let roster: Vec<_> = whole.roster(own).collect();
+        roster.iter().for_each(|body| self.told.said(body));
+        roster
     }
 
-    /// The way of everybody's tracks, for a newcomer.
-    pub(crate) fn all_paths(&self) -> Option<EdgeSays> {
-        let remote = self.hop.paths();
-        let local = |p: &&Participant| {
-            // Who publishes on another shard of this edge has a path of the hop's.
-            let here = p.edge == self.here.node && !p.publishes.is_empty();
-            here && remote.iter().all(|path| path.participant != p.id)
-        };
-        let mut paths: Vec<Path> = self.hop.roster().filter(local).map(|p| self.local_path(p.id.clone())).collect();
-        paths.extend(remote);
-        (!paths.is_empty()).then_some(EdgeSays::Paths { paths })
+    /// The ways of everybody's tracks, for a newcomer.
+    pub(crate) fn all_paths(&self) -> Vec<Arc<Body>> {
+        self.whole.iter().flat_map(Whole::paths).collect()
     }
 
     /// The path of what is published at this very edge.
@@ -239,9 +255,11 @@ impl Shard {
         if room.delta_at.is_some_and(|at| at <= now) {
             room.delta_at = None;
             if !room.delta.is_empty() {
-                let total = room.hop.roster().count() as u32;
-                let delta = room.delta.take(total);
-                self.tell_all(place, &delta);
+                let bodies = room.delta.take(room.hop.total() as u32);
+                room.whole = None;
+                for body in bodies {
+                    self.tell_all(place, body);
+                }
                 self.direct_all(place, now);
             }
         }
@@ -262,6 +280,7 @@ impl Shard {
         self.room_by_key.remove(&room.id.key());
         self.timers.set(Alarm::Room(place), None);
         self.past.take(&room.hop);
+        self.past.take_told(&room.told);
         self.room_is_gone(&room);
     }
 
@@ -282,8 +301,10 @@ impl Shard {
                 }
                 Output::Connect(address) => self.events.push_back(Event::Connect { address }),
                 Output::Roster { present, gone } => self.remote_roster(place, present, gone, now),
-                Output::Posted(message) => self.tell_all(place, &EdgeSays::Message { message }),
-                Output::Paths(paths) => self.tell_all(place, &EdgeSays::Paths { paths }),
+                Output::Posted(message) => self.tell_all(place, Body::new(EdgeSays::Message { message })),
+                Output::Paths(paths) => self.ways_changed(place, paths, now),
+                Output::Grant(wish) => self.grant_wished(place, wish, now),
+                Output::Granted { request, refused } => self.grant_answered(place, request, refused),
                 Output::Room(event) => self.media_event(place, event, now),
             }
         }
@@ -327,26 +348,35 @@ impl Shard {
                 if let Some(room) = self.rooms.get_mut(place) {
                     room.speakers.clone_from(&active);
                 }
-                self.tell_all(place, &EdgeSays::Speakers { active });
+                self.tell_all(place, Body::new(EdgeSays::Speakers { active }));
                 self.direct_all(place, now);
             }
         }
     }
 
+    /// Tracks come here by these ways from now on: told with the next changes of the roster.
+    fn ways_changed(&mut self, place: u32, paths: Vec<Path>, now: Instant) {
+        let Some(room) = self.rooms.get_mut(place) else { return };
+        paths.into_iter().for_each(|path| room.delta.moved(path));
+        room.delta_at.get_or_insert(now + ROSTER_EVERY);
+    }
+
     /// What somebody publishes at this edge comes by the shortest of all paths.
-    pub(crate) fn tell_local_path(&mut self, place: u32, participant: ParticipantId) {
+    pub(crate) fn tell_local_path(&mut self, place: u32, participant: ParticipantId, now: Instant) {
         let Some(room) = self.rooms.get(place) else { return };
-        let paths = vec![room.local_path(participant)];
-        self.tell_all(place, &EdgeSays::Paths { paths });
+        let path = room.local_path(participant);
+        self.ways_changed(place, vec![path], now);
     }
 
     /// Says the same to everybody in the room.
-    pub(crate) fn tell_all(&mut self, place: u32, body: &EdgeSays) {
+    fn tell_all(&mut self, place: u32, body: Arc<Body>) {
         let Self { peers, rooms, events, .. } = self;
-        let Some(room) = rooms.get(place) else { return };
+        let Some(room) = rooms.get_mut(place) else { return };
+        room.told.wrote(&body);
         for index in &room.members {
             if let Some(Peer { way: Way::Socket(conversation), .. }) = peers.get_mut(*index) {
-                conversation.say(body.clone(), events);
+                room.told.said(&body);
+                conversation.say_shared(body.clone(), events);
             }
         }
     }

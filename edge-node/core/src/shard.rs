@@ -274,6 +274,9 @@ impl Shard {
             Command::Link(from_link) => self.link(from_link, now),
             Command::Aside { from, aside } => self.aside(from, aside, now),
             Command::Kick { room, participant, message } => self.kick(&room, &participant, message, now),
+            Command::Grant { request, room, participant, change } => {
+                self.grant_by_http(request, &room, participant, change, now);
+            }
             Command::Shutdown { message } => self.shut_down(&message, now),
             Command::TurnReceived { relayed, peer, payload } => self.turn_received(relayed, peer, &payload, now),
             Command::TurnSecret(secret) => {
@@ -459,6 +462,7 @@ impl Shard {
             draw: draw::Draw::new(seed),
             media: None,
             view: None,
+            listen: Vec::new(),
             dirty: false,
         });
         self.working = Some(Work::Peer(index));

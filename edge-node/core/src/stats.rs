@@ -2,6 +2,7 @@
 
 use crate::peer::Media;
 use crate::shard::Shard;
+use crate::signal::roster::Told;
 use lyceum_media::Downlinks;
 use lyceum_media::downlink::Sent;
 use lyceum_relay_core::hop::{self, Hop};
@@ -77,6 +78,16 @@ pub struct Stats {
     pub link_repaired: u64,
     /// Packets sent again to other nodes.
     pub link_repairs_sent: u64,
+    /// Roster entries written for clients, each once however many are told.
+    pub roster_written: u64,
+    /// Roster messages said to clients.
+    pub roster_messages: u64,
+    /// Roster entries in them.
+    pub roster_entries: u64,
+    /// Pages of the roster said to other nodes.
+    pub link_roster_messages: u64,
+    /// Roster entries in them.
+    pub link_roster_entries: u64,
     /// TURN allocations that stand.
     pub allocations: u32,
     /// Peers thrown out because of a fault of ours.
@@ -129,6 +140,7 @@ impl Shard {
         };
         for (_, room) in self.rooms.iter() {
             sum.take(&room.hop);
+            sum.told.add(&room.told);
         }
         for (_, peer) in self.peers.iter() {
             stats.waiting += u32::from(peer.is_waiting());
@@ -176,9 +188,15 @@ pub(crate) struct Past {
     session: BTreeMap<&'static str, u64>,
     links: hop::Stats,
     sent: Sent,
+    told: Told,
 }
 
 impl Past {
+    /// What was said of people in a room that ends.
+    pub(crate) fn take_told(&mut self, told: &Told) {
+        self.told.add(told);
+    }
+
     /// A room ends.
     pub(crate) fn take(&mut self, hop: &Hop) {
         self.media.merge(hop.room.drops());
@@ -205,6 +223,11 @@ impl Past {
         stats.nacks_received = self.sent.nacked;
         stats.keyframe_requests_received = self.sent.key_frame_requests;
         stats.keyframe_requests_links = self.links.key_frames_asked;
+        stats.roster_written = self.told.written;
+        stats.roster_messages = self.told.messages;
+        stats.roster_entries = self.told.entries;
+        stats.link_roster_messages = self.links.roster_messages;
+        stats.link_roster_entries = self.links.roster_entries;
         stats.link_datagrams_in = self.links.datagrams_in;
         stats.link_datagrams_out = self.links.datagrams_out;
         stats.part_datagrams_in = self.links.part_datagrams_in;

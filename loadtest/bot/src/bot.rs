@@ -1,31 +1,37 @@
 //! The machine: a participant from `hello` to `leave`.
+//!
+//! - [`joining`]: offer, answer, keys, grants.
+//! - [`showing`]: roster, pages, pins.
+//! - [`measuring`]: what was seen, and when.
+
+mod joining;
+mod measuring;
+mod showing;
+
+pub use measuring::Report;
 
 use crate::numbering::Numbering;
-use crate::outgoing::{Outgoing, keys};
-use crate::plan::{self, Plan};
-use crate::player::{Player, Sent, Spec};
-use crate::watch::{Seen, Shown, Watch};
+use crate::outgoing::Outgoing;
+use crate::plan::Plan;
+use crate::player::Player;
 use bytes::Bytes;
-use lyceum_media::uplink::{self, Encoding, KeyFrameAsk, PayloadType, Publication};
-use lyceum_media::{Codec, Received, Ssrc, TrackId, Uplink};
+use lyceum_media::{Received, Ssrc, Uplink, uplink};
 use lyceum_session::ice::Credentials;
-use lyceum_session::sdp::{Answer, LineKind, MediaLine, Offer, Origin};
-use lyceum_session::{Config as SessionConfig, Failure, Session, SrtpKeys};
+use lyceum_session::{Config as SessionConfig, Failure, Session};
 use lyceum_wire::demux::Class;
-use lyceum_wire::id::{ParticipantId, Source, TrackName};
-use lyceum_wire::signal::{ClientSays, EdgeSays, Participant, RoomMessage, SlotKind, Tile, ToClient, ToEdge};
+use lyceum_wire::id::{ParticipantId, Source};
+use lyceum_wire::signal::{ClientSays, EdgeSays, Participant, RoomMessage, Tile, ToClient, ToEdge};
+use lyceum_wire::token::GrantChange;
 use lyceum_wire::{ext, rtcp};
+use measuring::{Notes, Slot};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A bot looks after holes, acknowledgements and its view this often.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// Sender reports per encoding (RFC 3550 §6.2 asks for about this at these rates).
 const SENDER_REPORT_EVERY: Duration = Duration::from_secs(1);
-/// A viewer who sees nothing asks for a key frame this often.
-const KEY_FRAME_ASK_EVERY: Duration = Duration::from_millis(1_000);
 /// Latency samples and room messages kept until somebody takes them.
 const SAMPLES_MAX: usize = 8_192;
 /// Loudness of a bot that speaks, in −dBov.
@@ -79,37 +85,6 @@ pub enum Output {
     },
 }
 
-/// What came of it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Report {
-    /// From birth to connected media.
-    pub joined_after: Option<Duration>,
-    /// From birth to the first whole key frame of somebody else.
-    pub first_frame_after: Option<Duration>,
-    /// Video seen, all slots taken together.
-    pub seen: Seen,
-    /// Packets of sound received.
-    pub audio_packets: u64,
-    /// Everything sent, all encodings taken together.
-    pub sent: Sent,
-    /// Packets asked again.
-    pub nacked: u64,
-    /// Key frames asked for.
-    pub key_frames_asked: u64,
-    /// Datagrams that could not be opened, sealed or understood.
-    pub faults: u64,
-    /// Why it is over, if it ended otherwise than by `leave`.
-    pub ended: Option<String>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    kind: SlotKind,
-    track: Option<TrackName>,
-    watch: Watch,
-    asked: Option<Instant>,
-}
-
 /// A light participant.
 pub struct Bot {
     config: Config,
@@ -127,13 +102,22 @@ pub struct Bot {
     players: Vec<Player>,
     me: Option<ParticipantId>,
     others: BTreeMap<ParticipantId, Participant>,
-    shown: Vec<Tile>,
+    /// What the edge was told of the view.
+    shown: (Vec<Tile>, Vec<ParticipantId>),
+    pins: Vec<ParticipantId>,
+    /// What it may publish.
+    may: Vec<Source>,
+    /// Of its offers.
+    version: u64,
     speaking: bool,
+    /// The socket that stands has been welcomed: before that nothing but `hello` may be said on it.
+    welcomed: bool,
     remote: Option<SocketAddr>,
     outputs: VecDeque<Output>,
     housekeeping: Instant,
     sender_report: Option<Instant>,
     latencies_us: Vec<u32>,
+    fills_us: Vec<u32>,
     messages: Vec<RoomMessage>,
     report: Report,
     chat: u64,
@@ -163,13 +147,18 @@ impl Bot {
             players: Vec::new(),
             me: None,
             others: BTreeMap::new(),
-            shown: Vec::new(),
+            shown: Default::default(),
+            pins: Vec::new(),
+            may: Vec::new(),
+            version: 0,
             speaking: true,
+            welcomed: false,
             remote: None,
             outputs: VecDeque::new(),
             housekeeping: now,
             sender_report: None,
             latencies_us: Vec::new(),
+            fills_us: Vec::new(),
             messages: Vec::new(),
             report: Report::default(),
             chat: 0,
@@ -180,6 +169,7 @@ impl Bot {
 
     /// A socket stands, the first one or one after a cut.
     pub fn socket_opened(&mut self) {
+        self.welcomed = false;
         let hello = self.numbers.hello();
         self.outputs.push_back(Output::Say(Box::new(hello)));
     }
@@ -188,14 +178,14 @@ impl Bot {
     pub fn hear(&mut self, message: ToClient, now: Instant) {
         let Some(body) = self.numbers.hear(message) else { return };
         match body {
-            EdgeSays::Welcome { participant, resumed, .. } => self.welcome(participant, resumed),
+            EdgeSays::Welcome { participant, grants, resumed, .. } => self.welcome(participant, &grants, resumed),
             EdgeSays::Answer { sdp } => self.answer(&sdp, now),
             EdgeSays::Roster { present, gone, .. } => self.roster(present, &gone),
             EdgeSays::Slots { assigned } => {
                 for assignment in assigned {
                     if let Some(slot) = self.mids.get(&assignment.mid).and_then(|&index| self.slots.get_mut(index)) {
-                        slot.watch.forgive();
-                        slot.track = assignment.track;
+                        self.report.assigned += u64::from(assignment.track.is_some());
+                        slot.assign(assignment.track, now);
                     }
                 }
             }
@@ -210,10 +200,10 @@ impl Bot {
                 }
             }
             EdgeSays::Bye { message, .. } => self.end(format!("bye: {message}")),
+            EdgeSays::Grants { grants, .. } => self.regranted(&grants),
             EdgeSays::Speakers { .. }
             | EdgeSays::Paths { .. }
             | EdgeSays::Demand { .. }
-            | EdgeSays::Grants { .. }
             | EdgeSays::Granted { .. }
             | EdgeSays::Ack { .. }
             | EdgeSays::Pong { .. } => {}
@@ -288,6 +278,11 @@ impl Bot {
         self.speaking = speaking;
     }
 
+    /// Changes what somebody may do; for a bot that moderates.
+    pub fn grant(&mut self, participant: ParticipantId, change: GrantChange) {
+        self.say(ClientSays::Grant { participant, change });
+    }
+
     /// Leaves for good.
     pub fn leave(&mut self, now: Instant) {
         self.say(ClientSays::Leave);
@@ -316,59 +311,12 @@ impl Bot {
         &self.others
     }
 
-    /// Latencies of shown frames since the last call, in microseconds.
-    pub fn take_latencies_us(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.latencies_us)
-    }
-
-    /// Room messages since the last call, in the order they came.
-    pub fn take_messages(&mut self) -> Vec<RoomMessage> {
-        std::mem::take(&mut self.messages)
-    }
-
-    /// What each video slot carries, and what was seen in it.
-    pub fn video_slots(&self) -> impl Iterator<Item = (Option<&TrackName>, Seen)> {
-        let video = self.slots.iter().filter(|slot| slot.kind == SlotKind::Video);
-        video.map(|slot| (slot.track.as_ref(), slot.watch.seen()))
-    }
-
-    /// What each encoding of the camera sent, smallest first.
-    pub fn encodings(&self) -> impl Iterator<Item = Sent> {
-        self.players.iter().filter(|player| player.spec().origin.is_some()).map(Player::sent)
-    }
-
-    /// What came of it so far.
-    #[must_use]
-    pub fn report(&self) -> Report {
-        let mut report = self.report.clone();
-        for slot in &self.slots {
-            let seen = slot.watch.seen();
-            report.seen.packets += seen.packets;
-            report.seen.bytes += seen.bytes;
-            report.seen.duplicates += seen.duplicates;
-            report.seen.lost += seen.lost;
-            report.seen.frames += seen.frames;
-            report.seen.key_frames += seen.key_frames;
-            report.seen.undecodable += seen.undecodable;
-            report.seen.freezes += seen.freezes;
-            report.seen.astray += seen.astray;
-            report.seen.corrupt += seen.corrupt;
-        }
-        for sent in self.players.iter().map(Player::sent) {
-            report.sent.packets += sent.packets;
-            report.sent.bytes += sent.bytes;
-            report.sent.frames += sent.frames;
-            report.sent.key_frames += sent.key_frames;
-            report.sent.repairs += sent.repairs;
-            report.sent.key_frames_asked += sent.key_frames_asked;
-        }
-        report.faults += self.outgoing.as_ref().map_or(0, Outgoing::failed);
-        report
-    }
-
     fn say(&mut self, body: ClientSays) {
+        // What is said before the welcome is said again after it, with all that the edge has not seen.
         let message = self.numbers.say(body);
-        self.outputs.push_back(Output::Say(Box::new(message)));
+        if self.welcomed {
+            self.outputs.push_back(Output::Say(Box::new(message)));
+        }
     }
 
     fn end(&mut self, why: String) {
@@ -376,127 +324,17 @@ impl Bot {
         self.stage = Stage::Over;
     }
 
-    fn welcome(&mut self, participant: ParticipantId, resumed: bool) {
-        self.me = Some(participant);
-        if resumed {
-            let again = self.numbers.unseen().cloned().map(|message| Output::Say(Box::new(message)));
-            self.outputs.extend(again.collect::<Vec<_>>());
-            return;
-        }
-        let lines = self.config.plan.lines();
-        let origin = Origin { id: self.config.seed >> 1, version: 1 };
-        let offer = Offer::new(origin, self.ice.clone(), self.session_config.fingerprint(), &lines.offer);
-        self.slots = lines.slots.iter().map(|line| Slot::new(line.kind)).collect();
-        self.mids = lines.slots.iter().enumerate().map(|(index, line)| (line.mid.clone(), index)).collect();
-        self.stage = Stage::Offering;
-        self.say(ClientSays::Offer { sdp: offer.write(), publish: lines.publish, slots: lines.slots });
-    }
-
-    fn answer(&mut self, sdp: &str, now: Instant) {
-        if self.stage != Stage::Offering {
-            return;
-        }
-        let answer = match Answer::parse(sdp) {
-            Ok(answer) => answer,
-            Err(error) => return self.end(format!("the answer cannot be read: {error}")),
-        };
-        self.extensions = plan::agreed_extensions(&answer);
-        self.receive(&answer, now);
-        self.publish(&answer);
-        let candidates: Vec<SocketAddr> = answer.candidates.iter().map(|candidate| candidate.address).collect();
-        let mut session = Session::client(
-            &self.session_config,
-            self.ice.clone(),
-            answer.remote(),
-            self.config.local,
-            &candidates,
-            self.config.seed,
-            now,
-        );
-        session.handle_timeout(now);
-        self.session = Some(session);
-        self.stage = Stage::Connecting;
-    }
-
-    /// Slots become publications of our own receiving side: the edge is the publisher.
-    fn receive(&mut self, answer: &Answer, now: Instant) {
-        let feedback_ssrc = Ssrc((self.config.seed as u32) | 1);
-        self.uplink.configure(uplink::Config { extensions: self.extensions.clone(), feedback_ssrc });
-        for (mid, &index) in &self.mids {
-            let Some(line) = answer.line(mid).filter(|line| !line.rejected) else { continue };
-            self.uplink.publish(slot_publication(line, TrackId(index as u32)), now);
-        }
-    }
-
-    fn publish(&mut self, answer: &Answer) {
-        let mut random = self.config.seed.rotate_left(17) | 1;
-        let lines = self.config.plan.lines();
-        for line in lines.publish {
-            if answer.line(&line.mid).is_none_or(|answered| answered.rejected) {
-                continue;
-            }
-            let clips = match line.source {
-                Source::Microphone => self.config.plan.microphone.iter().cloned().collect(),
-                _ => self.config.plan.camera.clone(),
-            };
-            let sound = line.source == Source::Microphone;
-            let simulcast = clips.len() > 1;
-            for (clip, rid) in clips.into_iter().zip(plan::RIDS) {
-                let spec = Spec {
-                    clip: Arc::clone(&clip),
-                    clock_hz: if sound { 48_000 } else { 90_000 },
-                    pt: if sound { plan::OPUS_PT } else { plan::VP8_PT },
-                    rtx_pt: (!sound).then_some(plan::RTX_PT),
-                    ssrc: next(&mut random) as u32,
-                    rtx_ssrc: next(&mut random) as u32,
-                    mid: line.mid.clone(),
-                    rid: simulcast.then(|| rid.to_owned()),
-                    extensions: self.extensions.clone(),
-                    origin: (!sound).then_some(self.config.origin),
-                    zero: self.config.zero,
-                };
-                self.players.push(Player::new(spec, next(&mut random)));
-            }
-        }
-    }
-
-    fn roster(&mut self, present: Vec<Participant>, gone: &[ParticipantId]) {
-        for participant in present {
-            self.others.insert(participant.id.clone(), participant);
-        }
-        for id in gone {
-            self.others.remove(id);
-        }
-        if let Some(me) = &self.me {
-            self.others.remove(me);
-        }
-    }
-
-    /// Shows as many cameras as it has slots for.
-    fn look(&mut self) {
-        let (width, height) = self.config.plan.tile;
-        let shows = |person: &&Participant| person.publishes.iter().any(|track| track.source == Source::Camera);
-        let tiles = self.others.values().filter(shows).take(usize::from(self.config.plan.video_slots));
-        let track = |person: &Participant| TrackName { participant: person.id.clone(), source: Source::Camera };
-        let tiles: Vec<Tile> =
-            tiles.map(|person| Tile { track: track(person), width, height, pinned: false }).collect();
-        if tiles != self.shown && self.stage != Stage::Over {
-            self.shown.clone_from(&tiles);
-            self.say(ClientSays::View { tiles, listen: Vec::new() });
-        }
-    }
-
     fn media(&mut self, datagram: &mut [u8], now: Instant) {
         match self.uplink.receive(datagram, now) {
             Received::Packet(packet) => {
-                let Some(slot) = self.slots.get_mut(packet.track.0 as usize) else { return };
-                if slot.kind == SlotKind::Audio {
-                    self.report.audio_packets += 1;
-                    return;
-                }
-                let (born, zero) = (self.born, self.config.zero);
-                let (report, latencies) = (&mut self.report, &mut self.latencies_us);
-                slot.watch.take(&packet, now, |shown| note(shown, born, zero, report, latencies));
+                let mut notes = Notes {
+                    born: self.born,
+                    zero: self.config.zero,
+                    report: &mut self.report,
+                    latencies_us: &mut self.latencies_us,
+                    fills_us: &mut self.fills_us,
+                };
+                measuring::watch(&packet, &mut self.slots, &mut notes, now);
             }
             Received::Rtcp(compound) => {
                 let compound = compound.to_vec();
@@ -562,26 +400,18 @@ impl Bot {
     }
 
     fn keep_house(&mut self, now: Instant) {
-        if let Some(ack) = self.numbers.ack() {
+        if self.welcomed
+            && let Some(ack) = self.numbers.ack()
+        {
             self.outputs.push_back(Output::Say(Box::new(ack)));
         }
+        if let Some(turn) = self.config.plan.turn {
+            self.speaking = turn.is_on(now.saturating_duration_since(self.config.zero));
+        }
         if self.stage >= Stage::Offering {
-            self.look();
+            self.look(now);
         }
-        let (born, zero) = (self.born, self.config.zero);
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.kind == SlotKind::Audio {
-                continue;
-            }
-            let (report, latencies) = (&mut self.report, &mut self.latencies_us);
-            slot.watch.tick(now, |shown| note(shown, born, zero, report, latencies));
-            let waits = slot.track.is_some() && slot.watch.needs_key_frame() && self.stage == Stage::Connected;
-            if waits && slot.asked.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_ASK_EVERY) {
-                slot.asked = Some(now);
-                self.report.key_frames_asked += 1;
-                self.uplink.request_key_frame(TrackId(index as u32), 0, now);
-            }
-        }
+        self.look_after_slots(now);
     }
 
     fn drain(&mut self, now: Instant) {
@@ -617,65 +447,11 @@ impl Bot {
             }
         }
     }
-
-    fn connected(&mut self, srtp: Option<SrtpKeys>, now: Instant) {
-        let Some(srtp) = srtp else { return self.end("no SRTP profile was agreed".into()) };
-        let outgoing = Outgoing::new(&keys(srtp.profile, &srtp.local), self.config.zero);
-        let incoming = self.uplink.set_keys(&keys(srtp.profile, &srtp.remote));
-        match (outgoing, incoming) {
-            (Ok(outgoing), Ok(())) => self.outgoing = Some(outgoing),
-            _ => return self.end("the SRTP keys have the wrong length".into()),
-        }
-        self.stage = Stage::Connected;
-        self.report.joined_after = Some(now.saturating_duration_since(self.born));
-        self.sender_report = Some(now);
-        for player in &mut self.players {
-            player.start(now);
-        }
-    }
-}
-
-impl Slot {
-    fn new(kind: SlotKind) -> Self {
-        Self { kind, track: None, watch: Watch::new(), asked: None }
-    }
 }
 
 fn ask(players: &mut [Player], ssrc: u32) {
     if let Some(player) = players.iter_mut().find(|player| player.spec().ssrc == ssrc) {
         player.key_frame();
-    }
-}
-
-fn note(shown: Shown, born: Instant, zero: Instant, report: &mut Report, latencies_us: &mut Vec<u32>) {
-    report.first_frame_after.get_or_insert(shown.at.saturating_duration_since(born));
-    if let Some(stamp) = shown.stamp {
-        let at_us = shown.at.saturating_duration_since(zero).as_micros() as u64;
-        if latencies_us.len() < SAMPLES_MAX {
-            latencies_us.push(at_us.saturating_sub(stamp.sent_us).min(u64::from(u32::MAX)) as u32);
-        }
-    }
-}
-
-fn slot_publication(line: &MediaLine, track: TrackId) -> Publication {
-    let fid = line.groups.iter().find(|group| group.semantics == "FID");
-    let ssrc = line.ssrcs.first().map(|source| Ssrc(source.ssrc));
-    let rtx_ssrc = fid.and_then(|group| group.ssrcs.get(1)).map(|&ssrc| Ssrc(ssrc));
-    let media = line.codecs.iter().filter(|codec| codec.rtx_for().is_none());
-    let payload_types = media.map(|codec| PayloadType {
-        pt: codec.pt,
-        rtx_pt: line.rtx_of(codec.pt),
-        codec: Codec::of(&codec.name),
-        clock_hz: codec.clock,
-    });
-    let video = line.kind == LineKind::Video;
-    Publication {
-        mid: line.mid.clone(),
-        track,
-        payload_types: payload_types.collect(),
-        encodings: vec![Encoding { spatial: 0, rid: None, ssrc, rtx_ssrc }],
-        nack: video,
-        keyframe: if video { KeyFrameAsk::Pli } else { KeyFrameAsk::Never },
     }
 }
 

@@ -137,6 +137,23 @@ impl Clip {
     /// Frames that look like VP8 to everything but a decoder: the simulator's picture. `seconds` long, a key frame every two.
     #[must_use]
     pub fn made_up(seed: u64, width: u16, height: u16, bitrate_bps: u32, fps: u32, seconds: u32) -> Self {
+        Self::frames_made_up(seed, (width, height), bitrate_bps, fps, seconds, 2)
+    }
+
+    /// The same with a key frame at its beginning only: what an encoder sends that makes one when it is asked.
+    #[must_use]
+    pub fn made_up_sparse(seed: u64, width: u16, height: u16, bitrate_bps: u32, fps: u32, seconds: u32) -> Self {
+        Self::frames_made_up(seed, (width, height), bitrate_bps, fps, seconds, seconds)
+    }
+
+    fn frames_made_up(
+        seed: u64,
+        (width, height): (u16, u16),
+        bitrate_bps: u32,
+        fps: u32,
+        seconds: u32,
+        key_every_seconds: u32,
+    ) -> Self {
         let mut state = seed | 1;
         let mut random = move || {
             state ^= state << 13;
@@ -147,7 +164,7 @@ impl Clip {
         let fps = fps.max(1);
         let plain = (bitrate_bps / 8 / fps).max(64) as usize;
         let frames = (0..fps * seconds.max(1)).map(|n| {
-            let key = n % (fps * 2) == 0;
+            let key = n % (fps * key_every_seconds.max(1)) == 0;
             let size = if key { plain * 4 } else { plain / 2 + (random() as usize) % plain };
             let mut bytes = vec![0u8; size.max(32)];
             for chunk in bytes.chunks_mut(8) {

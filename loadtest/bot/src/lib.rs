@@ -22,4 +22,4 @@ pub mod watch;
 
 pub use bot::{Bot, Config, Output, Report, Stage};
 pub use clip::Clip;
-pub use plan::Plan;
+pub use plan::{Plan, Turn};

@@ -6,6 +6,7 @@ use lyceum_wire::ext;
 use lyceum_wire::id::Source;
 use lyceum_wire::signal::{PublishLine, SlotKind, SlotLine};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Payload type of Opus in a bot's offer.
 pub const OPUS_PT: u8 = 111;
@@ -29,6 +30,31 @@ pub struct Plan {
     pub video_slots: u16,
     /// Size of its tiles in pixels.
     pub tile: (u16, u16),
+    /// Shows other cameras this often, a page of as many as it has slots, when there are more.
+    pub page_every: Option<Duration>,
+    /// Speaks by turns; all the time when absent. Sound flows in both cases.
+    pub turn: Option<Turn>,
+}
+
+/// When a bot speaks: for a while, once in each round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// A round takes this long.
+    pub every: Duration,
+    /// It speaks for this long …
+    pub lasts: Duration,
+    /// … from this moment of the round on.
+    pub offset: Duration,
+}
+
+impl Turn {
+    /// Whether it is its turn, so long after the run's zero.
+    #[must_use]
+    pub fn is_on(&self, since_zero: Duration) -> bool {
+        let round = self.every.as_millis().max(1);
+        let into = (since_zero.as_millis() + round - self.offset.as_millis() % round) % round;
+        into < self.lasts.as_millis()
+    }
 }
 
 /// Header extensions of a bot's offer.
@@ -148,6 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn turns_come_once_a_round() {
+        let seconds = Duration::from_secs;
+        let turn = Turn { every: seconds(60), lasts: seconds(5), offset: seconds(58) };
+        let on: Vec<u64> = (0..120).filter(|second| turn.is_on(seconds(*second))).collect();
+        assert_eq!(on, [0, 1, 2, 58, 59, 60, 61, 62, 118, 119]);
+    }
+
+    #[test]
     fn lines_are_numbered_in_order_and_named_for_their_use() {
         let clip = Arc::new(Clip::made_up(1, 320, 180, 100_000, 10, 1));
         let plan = Plan {
@@ -156,6 +190,7 @@ mod tests {
             audio_slots: 1,
             video_slots: 2,
             tile: (640, 360),
+            ..Plan::default()
         };
         let lines = plan.lines();
         assert_eq!(lines.offer.len(), 5);

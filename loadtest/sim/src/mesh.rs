@@ -97,6 +97,7 @@ struct Seat {
     down: Way,
     socket: Option<SocketId>,
     participant: ParticipantId,
+    grants: Grants,
     last_message: u64,
 }
 
@@ -258,13 +259,25 @@ impl Mesh {
         }
     }
 
-    /// Somebody comes in at an edge.
+    /// Somebody comes in at an edge and may do what participants may.
     pub fn join(&mut self, edge: EdgeId, room: &str, plan: Plan) -> BotId {
-        self.join_by(edge, room, plan, [self.setup.access; 2])
+        self.join_by(edge, room, plan, Grants::participant(), [self.setup.access; 2])
+    }
+
+    /// Somebody comes in at an edge with these grants.
+    pub fn join_with(&mut self, edge: EdgeId, room: &str, plan: Plan, grants: Grants) -> BotId {
+        self.join_by(edge, room, plan, grants, [self.setup.access; 2])
     }
 
     /// The same by ways of its own: up, down.
-    pub fn join_by(&mut self, edge: EdgeId, room: &str, plan: Plan, [up, down]: [Conditions; 2]) -> BotId {
+    pub fn join_by(
+        &mut self,
+        edge: EdgeId,
+        room: &str,
+        plan: Plan,
+        grants: Grants,
+        [up, down]: [Conditions; 2],
+    ) -> BotId {
         let index = self.seats.len();
         let udp = SocketAddr::from((Ipv4Addr::new(10, 1, (index >> 8) as u8, index as u8), 6_000));
         let config = BotConfig {
@@ -288,6 +301,7 @@ impl Mesh {
             down: Way::new(down),
             socket: None,
             participant,
+            grants,
             last_message: 0,
         });
         self.by_udp.insert(udp, index);
@@ -393,6 +407,11 @@ impl Mesh {
     /// Everybody's media are connected.
     pub fn all_connected(&self) -> bool {
         self.seats.iter().all(|seat| seat.bot.stage() == Stage::Connected)
+    }
+
+    /// Since the run's zero.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.zero
     }
 
     /// Whether the bot has a WebSocket at this moment.
@@ -564,7 +583,7 @@ impl Mesh {
                     sub: format!("person-{bot}"),
                     name: format!("Bot {bot}"),
                     room,
-                    grants: Grants::participant(),
+                    grants: seat.grants.clone(),
                     nbf: 0,
                     exp: u64::MAX,
                 };
@@ -609,6 +628,7 @@ impl Mesh {
                 if let Some(&bot) = self.by_socket.get(&socket) {
                     let after = self.seats[bot].down.send_reliably(&mut self.random);
                     let at = self.in_order(Stream::Down(socket), after);
+                    let message = Box::new(message.to_client());
                     self.underway.send(at, What::Say { bot, socket, message });
                 }
             }

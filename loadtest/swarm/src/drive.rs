@@ -51,6 +51,8 @@ pub(crate) struct Harvest {
     pub(crate) first_frame_after: Option<Duration>,
     pub(crate) report: Report,
     pub(crate) latencies_us: Vec<u32>,
+    /// From a camera's coming into a slot to its first picture there.
+    pub(crate) fills_us: Vec<u32>,
     /// How late the task was woken, in microseconds, worst per turn.
     pub(crate) late_us: Vec<u32>,
     pub(crate) region: Option<Region>,
@@ -104,6 +106,7 @@ impl Task {
                 }
             }
             harvest.latencies_us.extend(bot.take_latencies_us());
+            harvest.fills_us.extend(bot.take_fills_us());
             bot.take_messages();
             let now = Instant::now();
             if bot.stage() == Stage::Over {

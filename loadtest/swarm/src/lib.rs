@@ -16,5 +16,5 @@ mod plan;
 mod run;
 
 pub use outcome::{Latency, Outcome, Trouble};
-pub use plan::{Plan, Share};
+pub use plan::{Limits, Plan, Scenario, Share};
 pub use run::run;

@@ -1,6 +1,7 @@
 //! What came of a run: numbers, a table for people, JSON for machines, and whether one may believe it.
 
 use crate::drive::Harvest;
+use crate::plan::Limits;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -41,6 +42,27 @@ pub enum Trouble {
         /// How many.
         bots: u64,
     },
+    /// Joining took longer than the run may.
+    SlowJoin {
+        /// 95th percentile of what it took.
+        p95_ms: f64,
+        /// What it may take.
+        limit_ms: f64,
+    },
+    /// The first picture came later after the media stood than the run may.
+    SlowPicture {
+        /// 95th percentile of how late it came.
+        p95_ms: f64,
+        /// How late it may come.
+        limit_ms: f64,
+    },
+    /// Slots carried a camera and showed nothing of it.
+    Frozen {
+        /// How many times.
+        slots: u64,
+        /// How many the run may have.
+        limit: u64,
+    },
     /// The generator was late: the run measures the generator.
     GeneratorLate {
         /// 99th percentile of its lateness.
@@ -63,6 +85,14 @@ pub struct Outcome {
     pub join: Latency,
     /// From the first HTTP request to the first whole picture.
     pub first_frame: Latency,
+    /// From connected media to the first whole picture.
+    pub picture: Latency,
+    /// From a camera's coming into a slot (a page was turned) to its first whole picture there.
+    pub slot_filled: Latency,
+    /// Cameras put into slots.
+    pub slots_assigned: u64,
+    /// Slots that carried a camera and showed nothing of it for three seconds.
+    pub slots_frozen: u64,
     /// From the publisher's encoder to the whole frame at the viewer.
     pub end_to_end: Latency,
     /// Video packets received.
@@ -97,8 +127,17 @@ pub struct Outcome {
     pub generator_late: Latency,
     /// Cores the generator used, where the system says so.
     pub generator_cores: Option<f64>,
+    /// Cores the mesh used, when its processes run here and were named.
+    pub mesh_cores: Option<f64>,
     /// What failed; empty: the run passed.
     pub troubles: Vec<Trouble>,
+}
+
+/// Cores used on average, where that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cores {
+    pub(crate) generator: Option<f64>,
+    pub(crate) mesh: Option<f64>,
 }
 
 fn distribution(micros: impl Iterator<Item = u64>) -> Latency {
@@ -120,7 +159,7 @@ fn distribution(micros: impl Iterator<Item = u64>) -> Latency {
 
 impl Outcome {
     /// Adds up what all bots brought home; the flag says whether the bot had slots to see something in.
-    pub(crate) fn of(harvest: &[(bool, Harvest)], wall: Duration, cores: Option<f64>) -> Self {
+    pub(crate) fn of(harvest: &[(bool, Harvest)], wall: Duration, cores: Cores, limits: &Limits) -> Self {
         let all = || harvest.iter().map(|(_, bot)| bot);
         let sum = |of: fn(&Harvest) -> u64| all().map(of).sum::<u64>();
         let times =
@@ -131,13 +170,22 @@ impl Outcome {
             *regions.entry(region.to_string()).or_default() += 1;
         }
         let generator_late = distribution(all().flat_map(|bot| bot.late_us.iter().map(|&us| u64::from(us))));
+        let join = times(|bot| bot.joined_after);
+        let picture = times(|bot| Some(bot.first_frame_after?.saturating_sub(bot.joined_after?)));
+        let slots_frozen = sum(|bot| bot.report.frozen);
+        let mut troubles = troubles(harvest, generator_late);
+        troubles.extend(beyond(limits, join, picture, slots_frozen));
         Self {
             bots: harvest.len() as u64,
             joined: sum(|bot| u64::from(bot.joined_after.is_some())),
             regions,
             seconds: wall.as_secs_f64(),
-            join: times(|bot| bot.joined_after),
+            join,
             first_frame: times(|bot| bot.first_frame_after),
+            picture,
+            slot_filled: distribution(all().flat_map(|bot| bot.fills_us.iter().map(|&us| u64::from(us)))),
+            slots_assigned: sum(|bot| bot.report.assigned),
+            slots_frozen,
             end_to_end: distribution(all().flat_map(|bot| bot.latencies_us.iter().map(|&us| u64::from(us)))),
             packets,
             lost,
@@ -154,8 +202,9 @@ impl Outcome {
             key_frames_asked_of_publishers: sum(|bot| bot.report.sent.key_frames_asked),
             faults: sum(|bot| bot.report.faults),
             generator_late,
-            generator_cores: cores,
-            troubles: troubles(harvest, generator_late),
+            generator_cores: cores.generator,
+            mesh_cores: cores.mesh,
+            troubles,
         }
     }
 
@@ -164,6 +213,22 @@ impl Outcome {
     pub fn passed(&self) -> bool {
         self.troubles.is_empty()
     }
+}
+
+/// What went beyond the run's limits.
+fn beyond(limits: &Limits, join: Latency, picture: Latency, frozen: u64) -> Vec<Trouble> {
+    let ms = |limit: Duration| limit.as_secs_f64() * 1_000.0;
+    let mut beyond = Vec::new();
+    if let Some(limit_ms) = limits.join_p95.map(ms).filter(|limit| join.p95_ms > *limit) {
+        beyond.push(Trouble::SlowJoin { p95_ms: join.p95_ms, limit_ms });
+    }
+    if let Some(limit_ms) = limits.picture_p95.map(ms).filter(|limit| picture.p95_ms > *limit) {
+        beyond.push(Trouble::SlowPicture { p95_ms: picture.p95_ms, limit_ms });
+    }
+    if let Some(limit) = limits.frozen.filter(|limit| frozen > *limit) {
+        beyond.push(Trouble::Frozen { slots: frozen, limit });
+    }
+    beyond
 }
 
 fn troubles(harvest: &[(bool, Harvest)], late: Latency) -> Vec<Trouble> {
@@ -203,6 +268,16 @@ impl fmt::Display for Trouble {
         match self {
             Self::Ended { bots, why } => write!(f, "{bots} × {why}"),
             Self::SawNothing { bots } => write!(f, "{bots} bots had slots and never saw a picture"),
+            Self::SlowJoin { p95_ms, limit_ms } => {
+                write!(f, "joining took {p95_ms:.1} ms (p95), more than {limit_ms:.0} ms")
+            }
+            Self::SlowPicture { p95_ms, limit_ms } => {
+                write!(
+                    f,
+                    "the first picture came {p95_ms:.1} ms (p95) after the media stood, more than {limit_ms:.0} ms"
+                )
+            }
+            Self::Frozen { slots, limit } => write!(f, "{slots} slots were frozen, more than {limit}"),
             Self::GeneratorLate { p99_ms } => {
                 write!(f, "the generator was woken {p99_ms:.1} ms late (p99): it, not the mesh, was measured")
             }
@@ -216,6 +291,9 @@ impl fmt::Display for Outcome {
         writeln!(f, "joined            {} of {}   {}", self.joined, self.bots, regions.join(", "))?;
         writeln!(f, "join time         {}", self.join)?;
         writeln!(f, "first frame       {}", self.first_frame)?;
+        writeln!(f, "… after media     {}", self.picture)?;
+        writeln!(f, "slot filled       {}", self.slot_filled)?;
+        writeln!(f, "slots             {} filled, {} frozen", self.slots_assigned, self.slots_frozen)?;
         writeln!(f, "end to end        {}", self.end_to_end)?;
         writeln!(
             f,
@@ -237,6 +315,9 @@ impl fmt::Display for Outcome {
         writeln!(f, "faults            {}", self.faults)?;
         let cores = self.generator_cores.map_or(String::new(), |cores| format!("   {cores:.2} cores"));
         writeln!(f, "generator late    {}{cores}", self.generator_late)?;
+        if let Some(cores) = self.mesh_cores {
+            writeln!(f, "mesh              {cores:.2} cores")?;
+        }
         if self.troubles.is_empty() {
             return write!(f, "passed");
         }
@@ -256,10 +337,43 @@ mod tests {
         harvest
     }
 
+    fn of(harvest: &[(bool, Harvest)]) -> Outcome {
+        Outcome::of(harvest, Duration::from_secs(1), Cores::default(), &Limits::default())
+    }
+
+    #[test]
+    fn a_run_fails_when_it_goes_beyond_its_limits() {
+        let mut slow = bot(true, 10, None);
+        slow.first_frame_after = Some(Duration::from_millis(400));
+        slow.report.frozen = 2;
+        let ms = Duration::from_millis;
+        let limits = |join, picture, frozen| Limits {
+            join_p95: Some(ms(join)),
+            picture_p95: Some(ms(picture)),
+            frozen: Some(frozen),
+        };
+        let outcome = |limits: Limits| {
+            let harvest = [(true, Harvest { report: slow.report.clone(), ..harvest_of(&slow) })];
+            Outcome::of(&harvest, Duration::from_secs(1), Cores::default(), &limits)
+        };
+        assert!(outcome(limits(101, 301, 2)).passed());
+        for (beyond, words) in [
+            (limits(90, 301, 2), "joining took 100"),
+            (limits(101, 290, 2), "the first picture came 300"),
+            (limits(101, 301, 1), "2 slots were frozen"),
+        ] {
+            let outcome = outcome(beyond);
+            assert!(outcome.troubles.len() == 1 && outcome.to_string().contains(words), "{outcome}");
+        }
+    }
+
+    fn harvest_of(bot: &Harvest) -> Harvest {
+        Harvest { joined_after: bot.joined_after, first_frame_after: bot.first_frame_after, ..Harvest::default() }
+    }
+
     #[test]
     fn a_run_fails_when_somebody_could_not_join_or_saw_nothing() {
-        let fine =
-            Outcome::of(&[(true, bot(true, 10, None)), (false, bot(true, 0, None))], Duration::from_secs(1), None);
+        let fine = of(&[(true, bot(true, 10, None)), (false, bot(true, 0, None))]);
         assert!(fine.passed(), "{fine}");
         let table = [
             (bot(false, 0, Some("refused")), "1 × refused"),
@@ -267,7 +381,7 @@ mod tests {
             (bot(true, 0, None), "never saw a picture"),
         ];
         for (harvest, words) in table {
-            let outcome = Outcome::of(&[(true, harvest)], Duration::from_secs(1), None);
+            let outcome = of(&[(true, harvest)]);
             assert!(!outcome.passed() && outcome.to_string().contains(words), "{outcome}");
         }
     }
@@ -276,7 +390,7 @@ mod tests {
     fn a_late_generator_is_not_believed() {
         let mut late = bot(true, 10, None);
         late.late_us = vec![50_000; 100];
-        let outcome = Outcome::of(&[(true, late)], Duration::from_secs(1), None);
+        let outcome = of(&[(true, late)]);
         assert!(matches!(outcome.troubles[..], [Trouble::GeneratorLate { .. }]));
     }
 

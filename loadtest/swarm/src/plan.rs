@@ -1,13 +1,18 @@
 //! What a load run shall do.
 
+use lyceum_bot::Turn;
 use lyceum_wire::id::{NameError, Region, RoomId};
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Bots at most in one process: beyond it the generator, not the mesh, would be measured.
 pub(crate) const BOTS_MAX: u32 = 5_000;
-/// Slots for cameras a bot negotiates at most.
-pub(crate) const VIDEO_SLOTS_MAX: u16 = 16;
+/// Slots for cameras a bot negotiates at most: a wall of 49 pictures is the largest any client shows.
+pub(crate) const VIDEO_SLOTS_MAX: u16 = 49;
+/// In a class so many speak at the same time, on average.
+const SPEAKING: u32 = 3;
+/// … for this long each.
+const SPEAKS_FOR: Duration = Duration::from_secs(4);
 /// Slots for cameras when the plan does not say: what a small window shows.
 const VIDEO_SLOTS: u16 = 4;
 
@@ -30,9 +35,40 @@ impl FromStr for Share {
     }
 }
 
+/// What bots do in their rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// A few publish in full quality, the others watch them.
+    Lecture,
+    /// All publish voice and a small camera, a few speak by turns, and everybody turns pages of as many tiles as there are slots.
+    Class {
+        /// A page is looked at for this long.
+        page: Duration,
+    },
+    /// A lecture under way to which all viewers come at once.
+    Crowd,
+}
+
+/// What a run must keep to; it fails otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// 95th percentile of the time from the first request to connected media.
+    pub join_p95: Option<Duration>,
+    /// 95th percentile of the time from connected media to the first picture.
+    pub picture_p95: Option<Duration>,
+    /// Slots that show nothing of what was put into them.
+    pub frozen: Option<u64>,
+}
+
 /// A load run.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What bots do.
+    pub scenario: Scenario,
+    /// What the run must keep to.
+    pub limits: Limits,
+    /// Processes of the mesh on this machine, whose processor time is reported.
+    pub mesh_pids: Vec<u32>,
     /// Base URL of the control plane.
     pub url: String,
     /// Secret for tokens, when the control plane is not open.
@@ -71,6 +107,24 @@ impl Plan {
     pub fn slots_of(&self, publishing: bool) -> u16 {
         let others = self.publishers.saturating_sub(u32::from(publishing));
         self.slots.unwrap_or_else(|| u16::try_from(others).unwrap_or(u16::MAX).min(VIDEO_SLOTS))
+    }
+
+    /// When the `n`-th publisher of a room speaks.
+    #[must_use]
+    pub fn turn_of(&self, n: u32) -> Option<Turn> {
+        let Scenario::Class { .. } = self.scenario else { return None };
+        let people = self.publishers.max(SPEAKING);
+        let each = SPEAKS_FOR / SPEAKING;
+        Some(Turn { every: each * people, lasts: SPEAKS_FOR, offset: each * n })
+    }
+
+    /// How long a bot stays on a page.
+    #[must_use]
+    pub fn page_every(&self) -> Option<Duration> {
+        match self.scenario {
+            Scenario::Class { page } => Some(page),
+            Scenario::Lecture | Scenario::Crowd => None,
+        }
     }
 
     /// The name of the `n`-th room.
@@ -138,6 +192,9 @@ mod tests {
 
     fn plan(regions: &[&str]) -> Plan {
         Plan {
+            scenario: Scenario::Lecture,
+            limits: Limits::default(),
+            mesh_pids: Vec::new(),
             url: "http://localhost".into(),
             api_secret: None,
             rooms: 1,
@@ -177,6 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn in_a_class_three_speak_at_a_time() {
+        let class = Plan { publishers: 60, scenario: Scenario::Class { page: Duration::from_secs(4) }, ..plan(&[]) };
+        for second in 0..120 {
+            let now = Duration::from_secs(second);
+            let speaking = (0..60).filter(|n| class.turn_of(*n).is_some_and(|turn| turn.is_on(now))).count();
+            assert_eq!(speaking, 3, "in second {second}");
+        }
+        assert_eq!(plan(&[]).turn_of(0), None, "a lecturer speaks all the time");
+    }
+
+    #[test]
     fn nonsense_is_refused_in_words() {
         assert!("eu=x".parse::<Share>().is_err_and(|error| error.contains("not a number")));
         assert!("e u=1".parse::<Share>().is_err());
@@ -190,7 +258,7 @@ mod tests {
         assert!(wrong.check().is_err_and(|error| error.contains("--room")));
         wrong.room = RoomId::parse("physics").ok();
         assert_eq!(wrong.check(), Ok(()));
-        wrong.slots = Some(17);
-        assert!(wrong.check().is_err_and(|error| error.contains("16")));
+        wrong.slots = Some(50);
+        assert!(wrong.check().is_err_and(|error| error.contains("49")));
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::drive::{Harvest, Task};
 use crate::media::Media;
-use crate::outcome::Outcome;
+use crate::outcome::{Cores, Outcome};
 use crate::place::Door;
-use crate::plan::Plan;
+use crate::plan::{Plan, Scenario};
 use anyhow::{Context, Result, anyhow};
 use lyceum_session::Config as SessionConfig;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -24,8 +24,10 @@ pub async fn run(plan: &Plan, media: &Media, mut told: impl FnMut(String)) -> Re
     let (stop, stopped) = watch::channel(false);
     let mut tasks: JoinSet<(bool, Harvest)> = JoinSet::new();
     let bots = plan.bots();
-    let pause = plan.ramp / bots.max(1);
-    let cpu_before = cpu_seconds();
+    let cpu_before = cpu_seconds("self");
+    let mesh_before = mesh_seconds(&plan.mesh_pids);
+    let crowd = plan.scenario == Scenario::Crowd;
+    let pause = plan.ramp / if crowd { plan.viewers * plan.rooms } else { bots }.max(1);
 
     let mut origin = 0;
     // Publishers of all rooms come first, so that every viewer has something to see.
@@ -42,10 +44,16 @@ pub async fn run(plan: &Plan, media: &Media, mut told: impl FnMut(String)) -> Re
                     region: plan.region_of(n),
                     plan: lyceum_bot::Plan {
                         microphone: publishing.then(|| media.voice.clone()),
-                        camera: if publishing { media.camera.clone() } else { Vec::new() },
+                        camera: match plan.scenario {
+                            _ if !publishing => Vec::new(),
+                            Scenario::Class { .. } => vec![media.small.clone()],
+                            Scenario::Lecture | Scenario::Crowd => media.camera.clone(),
+                        },
                         audio_slots: slots.min(3),
                         video_slots: slots,
                         tile: plan.tile,
+                        page_every: plan.page_every(),
+                        turn: publishing.then(|| plan.turn_of(n)).flatten(),
                     },
                     session: session.clone(),
                     seed: rand::random(),
@@ -55,8 +63,13 @@ pub async fn run(plan: &Plan, media: &Media, mut told: impl FnMut(String)) -> Re
                 };
                 let watches = slots > 0;
                 tasks.spawn(async move { (watches, task.run().await) });
-                sleep(pause).await;
+                if !(crowd && publishing) {
+                    sleep(pause).await;
+                }
             }
+        }
+        if crowd && publishing {
+            sleep(UNDER_WAY).await;
         }
     }
     told(format!(
@@ -80,19 +93,32 @@ pub async fn run(plan: &Plan, media: &Media, mut told: impl FnMut(String)) -> Re
         }
     }
     let wall = zero.elapsed();
-    let cpu = cpu_seconds().zip(cpu_before).map(|(after, before)| (after - before) / wall.as_secs_f64());
+    let share = |after: Option<f64>, before: Option<f64>| Some((after? - before?) / wall.as_secs_f64());
+    let cores = Cores {
+        generator: share(cpu_seconds("self"), cpu_before),
+        mesh: share(mesh_seconds(&plan.mesh_pids), mesh_before),
+    };
     stop.send_replace(true);
     while let Some(task) = tasks.join_next().await {
         harvest.push(task.context("a bot's task panicked")?);
     }
-    Ok(Outcome::of(&harvest, wall, cpu))
+    Ok(Outcome::of(&harvest, wall, cores, &plan.limits))
 }
 
-/// Seconds of processor time this process has used, where the system says so.
-fn cpu_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+/// Seconds of processor time a process has used, where the system says so.
+fn cpu_seconds(process: &str) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
     let ticks: f64 = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
     // USER_HZ is 100 on every Linux there is.
     Some(ticks / 100.0)
 }
+
+/// The same for all processes of the mesh that run here; none: unknown.
+fn mesh_seconds(pids: &[u32]) -> Option<f64> {
+    let sum = pids.iter().map(|pid| cpu_seconds(&pid.to_string())).sum::<Option<f64>>()?;
+    (!pids.is_empty()).then_some(sum)
+}
+
+/// Publishers of a crowd's lecture have so long before the crowd comes: a room under way is what they come to.
+const UNDER_WAY: Duration = Duration::from_secs(3);

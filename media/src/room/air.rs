@@ -58,10 +58,12 @@ impl Track {
                 tap.begun = false;
                 left_out += 1;
             } else if tap.begun {
+                tap.newest = tap.newest.max(Some(packet.seq));
                 taps(tap.id, packet);
             } else {
                 tap.begun = true;
-                let said_before = preroll(&self.layers[0].cache, packet);
+                let newest = tap.newest.replace(packet.seq);
+                let said_before = preroll(&self.layers[0].cache, packet).filter(|packet| Some(packet.seq) > newest);
                 for (n, mut packet) in said_before.chain([*packet]).enumerate() {
                     packet.flags.start |= n == 0;
                     taps(tap.id, &packet);

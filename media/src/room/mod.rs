@@ -297,8 +297,8 @@ impl Room {
         let shared = state.shared;
         match state.taps.iter_mut().find(|t| t.id == tap) {
             Some(known) if known.layer.spatial == layer.spatial || shared => known.layer = layer,
-            Some(known) => *known = Tap { id: tap, layer, begun: false },
-            None => state.taps.push(Tap { id: tap, layer, begun: false }),
+            Some(known) => *known = Tap { id: tap, layer, begun: false, newest: None },
+            None => state.taps.push(Tap { id: tap, layer, begun: false, newest: None }),
         }
         self.taps.insert(tap, track);
         self.begin_tap(tap, track, taps, now);

@@ -94,6 +94,8 @@ pub(super) struct Tap {
     pub(super) layer: Layer,
     /// It has had a packet that a stream can begin with.
     pub(super) begun: bool,
+    /// The newest packet of sound it has had: what was said before is sent after a pause, but never twice.
+    pub(super) newest: Option<SeqNo>,
 }
 
 /// What is wanted of a layer and what was said of it.

@@ -6,6 +6,8 @@
 //!   back         1    1             1           103 was sent and lost; 102 too, or left out: both are asked for
 //! ```
 //!
+//! A voice is left out for seconds at a time. The first packets after that say which was the first of them ([`Gaps::resumed`]).
+//!
 //! A link's repairs are quick (one hop) and come from the upstream's cache, so that a loss on one link is felt on no other.
 
 use std::collections::BTreeMap;
@@ -78,6 +80,16 @@ impl Gaps {
             self.missing.insert(sequence, Missing { since: now, ask_at: now + FIRST_ASK, asks: 0 });
         }
         Arrival::New { outage: 0 }
+    }
+
+    /// A packet of a voice that was left out for a while and came up with number `first`: what lies before that was never sent.
+    /// Says also whether it is the first one to come since.
+    pub fn resumed(&mut self, sequence: u64, first: u64, now: Instant) -> (Arrival, bool) {
+        let comes_up = self.highest.is_some_and(|highest| highest < first);
+        if comes_up {
+            self.highest = first.checked_sub(1);
+        }
+        (self.arrived(sequence, 1, now), comes_up)
     }
 
     fn late(&mut self, sequence: u64, back: u8, highest: u64) -> Arrival {
@@ -167,6 +179,22 @@ mod tests {
         gaps.arrived(107, 1, now);
         assert_eq!(gaps.missing(), 2);
         assert_eq!(gaps.arrived(106, 2, now), Arrival::Repaired);
+        assert_eq!(gaps.missing(), 0);
+    }
+
+    #[test]
+    fn what_a_voice_did_not_say_is_not_missing_and_its_first_syllable_is() {
+        let now = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.arrived(100, 0, now);
+        // It came up with 5,000, which was lost; 5,001 says so.
+        assert_eq!(gaps.resumed(5_001, 5_000, now), (Arrival::New { outage: 0 }, true));
+        assert_eq!(asked(&mut gaps, now + FIRST_ASK), (vec![5_000], 0));
+        assert_eq!(gaps.resumed(5_002, 5_000, now), (Arrival::New { outage: 0 }, false), "it comes up once");
+        assert_eq!(gaps.arrived(5_000, 0, now), Arrival::Repaired);
+        // A pause so short that what was said before it is sent again.
+        assert_eq!(gaps.resumed(5_001, 5_001, now), (Arrival::Duplicate, false));
+        assert_eq!(gaps.resumed(5_003, 5_001, now), (Arrival::New { outage: 0 }, false));
         assert_eq!(gaps.missing(), 0);
     }
 

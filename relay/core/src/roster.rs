@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const PEOPLE_PER_NODE_MAX: usize = 4096;
 /// People a branch hears of from its root: sixteen nodes full of them.
 pub const PEOPLE_ELSEWHERE_MAX: usize = 16 * PEOPLE_PER_NODE_MAX;
-/// People in one roster message: with the longest names still half of the longest message.
-pub const PEOPLE_PER_MESSAGE: usize = 500;
+/// People in one roster message: 30 KB with names of usual length, so that tracks and grants are not kept waiting behind a class.
+pub const PEOPLE_PER_MESSAGE: usize = 100;
 
 /// Who came or changed, and who left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +56,19 @@ pub struct Refused {
     pub too_many: u64,
 }
 
+/// What another node says of its people in one message.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// A part of everybody.
+    pub snapshot: bool,
+    /// Of which more parts follow.
+    pub more: bool,
+    /// Came or changed.
+    pub present: Vec<Participant>,
+    /// Left.
+    pub gone: Vec<ParticipantId>,
+}
+
 /// Everybody in one room.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -65,6 +78,8 @@ pub struct Roster {
     /// Everybody that is not here, at a branch.
     elsewhere: BTreeMap<ParticipantId, Participant>,
     remote: BTreeMap<NodeId, BTreeMap<ParticipantId, Participant>>,
+    /// Whom the pages of an unfinished snapshot have named so far.
+    named: BTreeMap<Reporter, BTreeSet<ParticipantId>>,
     /// Not yet told to the other nodes; by a branch, to its root.
     to_links: Change,
     /// Not yet told to the branches.
@@ -92,45 +107,33 @@ impl Roster {
     }
 
     /// Another node speaks of its people.
-    pub fn report(
-        &mut self,
-        node: &NodeId,
-        snapshot: bool,
-        present: Vec<Participant>,
-        gone: &[ParticipantId],
-    ) -> Refused {
-        let Self { remote, to_owner, to_branches, .. } = self;
+    pub fn report(&mut self, node: &NodeId, page: Page) -> Refused {
+        let Self { remote, named, to_owner, to_branches, .. } = self;
         let known = remote.entry(node.clone()).or_default();
         let fits = |participant: &Participant| participant.edge == *node;
-        let report = Report { snapshot, present, gone, most: PEOPLE_PER_NODE_MAX };
-        report.note(known, fits, &mut [to_owner, to_branches])
+        let reporter = Reporter::Node(node.clone());
+        page.note(known, named, reporter, PEOPLE_PER_NODE_MAX, fits, &mut [to_owner, to_branches])
     }
 
     /// A branch speaks of its people: this node's, on another shard.
-    pub fn report_branch(
-        &mut self,
-        shard: u8,
-        node: &NodeId,
-        snapshot: bool,
-        present: Vec<Participant>,
-        gone: &[ParticipantId],
-    ) -> Refused {
-        let Self { branches, to_owner, to_branches, to_links, .. } = self;
+    pub fn report_branch(&mut self, shard: u8, node: &NodeId, page: Page) -> Refused {
+        let Self { branches, named, to_owner, to_branches, to_links, .. } = self;
         let known = branches.entry(shard).or_default();
         let fits = |participant: &Participant| participant.edge == *node;
-        let report = Report { snapshot, present, gone, most: PEOPLE_PER_NODE_MAX };
-        report.note(known, fits, &mut [to_owner, to_branches, to_links])
+        let told = &mut [to_owner, to_branches, to_links];
+        page.note(known, named, Reporter::Branch(shard), PEOPLE_PER_NODE_MAX, fits, told)
     }
 
     /// The root speaks of everybody that is not on this shard.
-    pub fn report_root(&mut self, snapshot: bool, present: Vec<Participant>, gone: &[ParticipantId]) -> Refused {
-        let Self { local, elsewhere, to_owner, .. } = self;
+    pub fn report_root(&mut self, page: Page) -> Refused {
+        let Self { local, elsewhere, named, to_owner, .. } = self;
         let fits = |participant: &Participant| !local.contains_key(&participant.id);
-        Report { snapshot, present, gone, most: PEOPLE_ELSEWHERE_MAX }.note(elsewhere, fits, &mut [to_owner])
+        page.note(elsewhere, named, Reporter::Root, PEOPLE_ELSEWHERE_MAX, fits, &mut [to_owner])
     }
 
     /// A branch is gone, its people with it.
     pub fn branch_gone(&mut self, shard: u8) {
+        self.named.remove(&Reporter::Branch(shard));
         for id in self.branches.remove(&shard).into_iter().flat_map(BTreeMap::into_keys) {
             for change in [&mut self.to_owner, &mut self.to_branches, &mut self.to_links] {
                 change.left(id.clone());
@@ -140,6 +143,7 @@ impl Roster {
 
     /// The root is gone, and everybody that was known from it.
     pub fn root_gone(&mut self) {
+        self.named.remove(&Reporter::Root);
         for id in std::mem::take(&mut self.elsewhere).into_keys() {
             self.to_owner.left(id);
         }
@@ -147,6 +151,7 @@ impl Roster {
 
     /// A node is gone, its people with it.
     pub fn node_gone(&mut self, node: &NodeId) {
+        self.named.remove(&Reporter::Node(node.clone()));
         for id in self.remote.remove(node).into_iter().flat_map(BTreeMap::into_keys) {
             self.to_owner.left(id.clone());
             self.to_branches.left(id);
@@ -189,6 +194,36 @@ impl Roster {
         self.remote.iter().find(|(_, people)| people.contains_key(id)).map(|(node, _)| node)
     }
 
+    /// The branch whose people somebody belongs to.
+    #[must_use]
+    pub fn branch_of(&self, id: &ParticipantId) -> Option<u8> {
+        self.branches.iter().find(|(_, people)| people.contains_key(id)).map(|(shard, _)| *shard)
+    }
+
+    /// Somebody whom the root told this branch of.
+    #[must_use]
+    pub fn elsewhere(&self, id: &ParticipantId) -> Option<&Participant> {
+        self.elsewhere.get(id)
+    }
+
+    /// One of a branch's people.
+    #[must_use]
+    pub fn person_of_branch(&self, shard: u8, id: &ParticipantId) -> Option<&Participant> {
+        self.branches.get(&shard)?.get(id)
+    }
+
+    /// Whether somebody is one of this shard's people.
+    #[must_use]
+    pub fn is_local(&self, id: &ParticipantId) -> bool {
+        self.local.contains_key(id)
+    }
+
+    /// One of another node's people.
+    #[must_use]
+    pub fn person_of(&self, node: &NodeId, id: &ParticipantId) -> Option<&Participant> {
+        self.remote.get(node)?.get(id)
+    }
+
     /// What the other nodes have not been told yet.
     pub fn news_for_links(&mut self) -> Option<Change> {
         (!self.to_links.is_empty()).then(|| std::mem::take(&mut self.to_links))
@@ -205,37 +240,45 @@ impl Roster {
     }
 }
 
-/// What somebody says of the people it speaks for.
-struct Report<'a> {
-    snapshot: bool,
-    present: Vec<Participant>,
-    gone: &'a [ParticipantId],
-    most: usize,
+/// Who speaks of people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Reporter {
+    Node(NodeId),
+    Branch(u8),
+    Root,
 }
 
-impl Report<'_> {
+impl Page {
     /// Notes it in what is known, and what is news in each of `told`.
     fn note(
         self,
         known: &mut BTreeMap<ParticipantId, Participant>,
+        unfinished: &mut BTreeMap<Reporter, BTreeSet<ParticipantId>>,
+        reporter: Reporter,
+        most: usize,
         fits: impl Fn(&Participant) -> bool,
         told: &mut [&mut Change],
     ) -> Refused {
         let mut refused = Refused::default();
         if self.snapshot {
-            let named: BTreeSet<&ParticipantId> = self.present.iter().map(|participant| &participant.id).collect();
-            known.retain(|id, _| {
-                let stays = named.contains(id);
-                if !stays {
-                    told.iter_mut().for_each(|change| change.left(id.clone()));
-                }
-                stays
-            });
+            let mut named = unfinished.remove(&reporter).unwrap_or_default();
+            named.extend(self.present.iter().map(|participant| participant.id.clone()).take(most));
+            if self.more && named.len() < most {
+                unfinished.insert(reporter, named);
+            } else {
+                known.retain(|id, _| {
+                    let stays = named.contains(id);
+                    if !stays {
+                        told.iter_mut().for_each(|change| change.left(id.clone()));
+                    }
+                    stays
+                });
+            }
         }
         for participant in self.present {
             if !fits(&participant) {
                 refused.not_their_edge += 1;
-            } else if known.len() >= self.most && !known.contains_key(&participant.id) {
+            } else if known.len() >= most && !known.contains_key(&participant.id) {
                 refused.too_many += 1;
             } else if known.get(&participant.id) != Some(&participant) {
                 told.iter_mut().for_each(|change| change.came(participant.clone()));
@@ -243,7 +286,7 @@ impl Report<'_> {
             }
         }
         for id in self.gone {
-            if known.remove(id).is_some() {
+            if known.remove(&id).is_some() {
                 told.iter_mut().for_each(|change| change.left(id.clone()));
             }
         }
@@ -283,14 +326,23 @@ mod tests {
     fn a_snapshot_replaces_and_a_delta_adds() {
         let b = NodeId::parse("b").unwrap();
         let mut roster = Roster::default();
-        roster.report(&b, true, vec![person("p1", "b", "Ana"), person("p2", "b", "Ben")], &[]);
+        let say = |roster: &mut Roster, snapshot, more, people: &[&str], gone: &[&str]| {
+            let present = people.iter().map(|id| person(id, "b", "")).collect();
+            let gone = gone.iter().map(|id| ParticipantId::parse(id).unwrap()).collect();
+            roster.report(&b, Page { snapshot, more, present, gone });
+        };
+        say(&mut roster, true, false, &["p1", "p2"], &[]);
         assert_eq!(ids(roster.news_for_owner()), (v(&["p1", "p2"]), v(&[])));
-        roster.report(&b, false, vec![person("p3", "b", "Cy")], &[ParticipantId::parse("p1").unwrap()]);
+        say(&mut roster, false, false, &["p3"], &["p1"]);
         assert_eq!(ids(roster.news_for_owner()), (v(&["p3"]), v(&["p1"])));
-        roster.report(&b, true, vec![person("p3", "b", "Cy"), person("p4", "b", "Di")], &[]);
+        say(&mut roster, true, false, &["p3", "p4"], &[]);
         assert_eq!(ids(roster.news_for_owner()), (v(&["p4"]), v(&["p2"])), "p3 did not change");
+        say(&mut roster, true, true, &["p5"], &[]);
+        assert_eq!(ids(roster.news_for_owner()), (v(&["p5"]), v(&[])), "nobody is gone before the last page");
+        say(&mut roster, true, false, &["p3"], &[]);
+        assert_eq!(ids(roster.news_for_owner()), (v(&[]), v(&["p4"])));
         roster.node_gone(&b);
-        assert_eq!(ids(roster.news_for_owner()), (v(&[]), v(&["p3", "p4"])));
+        assert_eq!(ids(roster.news_for_owner()), (v(&[]), v(&["p3", "p5"])));
         assert_eq!(roster.total(), 0);
     }
 
@@ -298,11 +350,12 @@ mod tests {
     fn a_node_speaks_of_its_own_people_only() {
         let b = NodeId::parse("b").unwrap();
         let mut roster = Roster::default();
-        let refused = roster.report(&b, true, vec![person("p1", "c", "Ana")], &[]);
+        let page = |present| Page { present, ..Page::default() };
+        let refused = roster.report(&b, Page { snapshot: true, ..page(vec![person("p1", "c", "Ana")]) });
         assert_eq!(refused, Refused { not_their_edge: 1, too_many: 0 });
         assert_eq!(roster.news_for_owner(), None);
         let crowd = (0..=PEOPLE_PER_NODE_MAX).map(|n| person(&format!("q{n}"), "b", "")).collect();
-        assert_eq!(roster.report(&b, false, crowd, &[]).too_many, 1);
+        assert_eq!(roster.report(&b, page(crowd)).too_many, 1);
     }
 
     #[test]
@@ -322,9 +375,10 @@ mod tests {
         let (us, b) = (NodeId::parse("a").unwrap(), NodeId::parse("b").unwrap());
         let mut root = Roster::default();
         root.join(person("p1", "a", "Ana"));
-        root.report(&b, true, vec![person("q1", "b", "Ben")], &[]);
-        root.report_branch(1, &us, true, vec![person("p2", "a", "Cy"), person("q2", "b", "Di")], &[]);
-        root.report_branch(2, &us, true, vec![person("p3", "a", "Eva")], &[]);
+        let page = |present| Page { snapshot: true, present, ..Page::default() };
+        root.report(&b, page(vec![person("q1", "b", "Ben")]));
+        root.report_branch(1, &us, page(vec![person("p2", "a", "Cy"), person("q2", "b", "Di")]));
+        root.report_branch(2, &us, page(vec![person("p3", "a", "Eva")]));
         assert_eq!(ids(root.news_for_links()), (v(&["p1", "p2", "p3"]), v(&[])), "to other nodes they are one node");
         assert_eq!(ids(root.news_for_owner()), (v(&["p2", "p3", "q1"]), v(&[])));
         assert_eq!(ids(root.news_for_branches()), (v(&["p1", "p2", "p3", "q1"]), v(&[])));
@@ -335,7 +389,7 @@ mod tests {
 
         let mut branch = Roster::default();
         branch.join(person("p2", "a", "Cy"));
-        let refused = branch.report_root(true, vec![person("p1", "a", "Ana"), person("p2", "a", "Cy")], &[]);
+        let refused = branch.report_root(page(vec![person("p1", "a", "Ana"), person("p2", "a", "Cy")]));
         assert_eq!((refused.not_their_edge, branch.total()), (1, 2), "nobody is in the room twice");
         branch.root_gone();
         assert_eq!(ids(branch.news_for_owner()), (v(&[]), v(&["p1"])));

@@ -15,6 +15,7 @@ import { Controls, type Panel } from './controls';
 import { HelpDialog, SettingsDialog } from './dialogs';
 import { Roster } from './roster';
 import { Stage } from './stage';
+import { StageWords } from './stage-words';
 import { usePublishing, useSharing } from './use-publishing';
 import { useShortcuts } from './use-shortcuts';
 
@@ -66,6 +67,7 @@ export function Classroom({ room, media, onLeave }: Props) {
       </header>
       <main className="room-main">
         <ConnectionWords room={room} onLeave={onLeave} />
+        <StageWords room={room} media={media} />
         {problems.length > 0 && (
           <div className="banner-place" role="status">
             {problems.map(problem => (

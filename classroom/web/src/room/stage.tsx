@@ -1,12 +1,14 @@
 import { type Participant, type Room, type RoomStats, type Source, trackKey } from '@lyceum/client';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { useLocalMedia, useRoom, useSettings, useSize } from '../hooks';
 import type { LocalMedia } from '../local-media';
 import { CopyLink } from '../parts/copy-link';
 import { texts } from '../texts';
 import { bestGrid, capacity, GAP } from './layout';
-import { seats } from './seats';
+import { pageOf } from './pages';
+import { Pager, useSwipe } from './pager';
 import { Tile } from './tile';
+import { useShortcuts } from './use-shortcuts';
 
 const EVENTS = ['roster', 'tracks', 'speakers', 'paths', 'published', 'me'] as const;
 /** The strip beside a large picture holds this many. */
@@ -32,6 +34,7 @@ export function Stage({ room, media, screen }: Props) {
   const [pinned, setPinned] = useState<string | null>(null);
   const [setGrid, gridBox] = useSize();
   const seated = useRef<string[]>([]);
+  const [wished, setPage] = useState(0);
   const stats = useStats(room);
   const me = room.me?.id;
 
@@ -46,28 +49,38 @@ export function Stage({ room, media, screen }: Props) {
     null;
 
   const places = large ? STRIP_MAX : capacity(gridBox);
-  const others = room.people.filter(
+  // The audience is counted, not shown: whoever may show nothing needs no tile.
+  const onStage = useMemo(() => room.people.filter(person => person.on_stage), [room.people]);
+  const others = onStage.filter(
     person => person.id !== me && !(large?.source === 'camera' && large.person.id === person.id),
   );
-  const ids = seats(
+  const pages = pageOf(
     others.map(person => ({ id: person.id, hasPicture: picture(person) })),
     room.speakers,
-    Math.max(0, places - 1),
+    places,
+    wished,
     seated.current,
   );
+  const { page, count } = pages;
   useEffect(() => {
-    seated.current = ids;
+    seated.current = pages.seated;
   });
+  const turn = useCallback((by: number) => setPage(Math.max(0, Math.min(count - 1, page + by))), [count, page]);
+  const next = () => turn(1);
+  const previous = () => turn(-1);
+  useShortcuts({ PageDown: next, ArrowRight: next, PageUp: previous, ArrowLeft: previous });
+  const swipe = useSwipe(turn);
 
-  const own = room.people.find(person => person.id === me);
+  const own = onStage.find(person => person.id === me);
+  const byId = new Map(others.map(person => [person.id, person]));
   const small = [
-    ...ids.flatMap(id => {
-      const person = others.find(each => each.id === id);
+    ...pages.ids.flatMap(id => {
+      const person = byId.get(id);
       return person ? [show(person, 'camera')] : [];
     }),
-    ...(own && !(large?.source === 'camera' && large.person.id === me) ? [show(own, 'camera')] : []),
+    ...(page === 0 && own && !(large?.source === 'camera' && large.person.id === me) ? [show(own, 'camera')] : []),
   ];
-  const hidden = others.length - ids.length;
+  const audience = room.people.length - onStage.length;
   const grid = bestGrid(small.length, gridBox);
 
   const tile = ({ person, source, key }: Shown, isLarge: boolean) => {
@@ -100,7 +113,7 @@ export function Stage({ room, media, screen }: Props) {
       style={{ '--gap': `${GAP}px` } as React.CSSProperties}
     >
       {large && <div className="stage-large">{tile(large, true)}</div>}
-      <div className="stage-small">
+      <div className="stage-small" {...swipe}>
         <div ref={setGrid} className="stage-grid">
           <div
             className="stage-tiles"
@@ -115,7 +128,8 @@ export function Stage({ room, media, screen }: Props) {
             {small.map(shown => tile(shown, false))}
           </div>
         </div>
-        {hidden > 0 && <p className="stage-more">{texts.room.more(hidden)}</p>}
+        <Pager page={page} count={count} onTurn={turn} />
+        {audience > 0 && <p className="stage-more">{texts.room.audience(audience)}</p>}
       </div>
       {me !== undefined && others.length === 0 && !large && (
         <div className="alone">

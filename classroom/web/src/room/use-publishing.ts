@@ -18,7 +18,8 @@ export function usePublishing(room: Room, media: LocalMedia): void {
   }, [room, microphone.track, microphone.on]);
 }
 
-async function follow(
+/** Brings one source in the room up to what the device is now. */
+export async function follow(
   room: Room,
   source: Source,
   track: MediaStreamTrack | null,

@@ -1,6 +1,6 @@
-import { join, LyceumError, type Published, type Room, type Source, toName } from '@lyceum/client';
+import { type Grants, join, LyceumError, type Published, type Room, type Source, toName } from '@lyceum/client';
 import { type SubmitEvent, useId, useRef, useState } from 'react';
-import { type Invitation, suggestRoom } from '../link';
+import { type Invitation, type Role, suggestRoom } from '../link';
 import type { LocalMedia } from '../local-media';
 import { CopyLink } from '../parts/copy-link';
 import { Icon, Logo } from '../parts/icons';
@@ -18,13 +18,14 @@ interface Props {
   invitation: Invitation;
   /** The room that was just left. */
   left: string | null;
-  onJoined: (room: Room) => void;
+  onJoined: (room: Room, role: Role) => void;
 }
 
 export function Start({ media, invitation, left, onJoined }: Props) {
   const [name, setName] = useState(settings().name);
   const [room, setRoom] = useState(invitation.room || suggestRoom());
   const [region, setRegion] = useState('');
+  const [role, setRole] = useState<Role>(invitation.role);
   const [joining, setJoining] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const regions = useRegions(CONTROL_PLANE);
@@ -36,6 +37,8 @@ export function Start({ media, invitation, left, onJoined }: Props) {
   const problemId = useId();
   const { start } = texts;
   const invited = invitation.room !== '' && left === null;
+  // Elsewhere the token says it.
+  const chooses = regions.open && invitation.token === null;
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -58,13 +61,14 @@ export function Start({ media, invitation, left, onJoined }: Props) {
         url: CONTROL_PLANE,
         room: roomName,
         name: name.trim(),
-        publish: publishNow(media),
+        publish: role === 'audience' && chooses ? {} : publishNow(media),
         video: videoOptions(),
+        ...(chooses ? grantsOf(role) : {}),
         ...(region === '' ? { rttMs: regions.rttMs } : { region }),
         ...(invitation.token === null ? {} : { token: invitation.token }),
         ...relayOnly(),
       });
-      onJoined(joined);
+      onJoined(joined, chooses ? role : 'participant');
     } catch (error) {
       setProblem(error instanceof LyceumError ? texts.errors[error.code] : texts.errors.internal);
       setJoining(false);
@@ -128,13 +132,31 @@ export function Start({ media, invitation, left, onJoined }: Props) {
             </p>
             {toName(room) !== '' && <CopyLink room={toName(room)} className="small" />}
           </div>
+          {chooses && (
+            <fieldset className="field regions">
+              <legend>{start.role}</legend>
+              <div className="choices">
+                {ROLES.map(each => (
+                  <Choice
+                    key={each}
+                    group="role"
+                    value={each}
+                    label={start.roles[each]}
+                    chosen={role}
+                    onChoose={value => setRole(value as Role)}
+                  />
+                ))}
+              </div>
+            </fieldset>
+          )}
           <fieldset className="field regions">
             <legend>{start.region}</legend>
             <div className="choices">
-              <Choice value="" label={start.nearest} chosen={region} onChoose={setRegion} />
+              <Choice group="region" value="" label={start.nearest} chosen={region} onChoose={setRegion} />
               {regions.names?.map(each => (
                 <Choice
                   key={each}
+                  group="region"
                   value={each}
                   label={each}
                   note={regions.rttMs[each] === undefined ? '' : start.regionRtt(regions.rttMs[each])}
@@ -161,6 +183,7 @@ export function Start({ media, invitation, left, onJoined }: Props) {
 }
 
 function Choice(props: {
+  group: string;
   value: string;
   label: string;
   note?: string;
@@ -171,7 +194,7 @@ function Choice(props: {
     <label className="choice">
       <input
         type="radio"
-        name="region"
+        name={props.group}
         value={props.value}
         checked={props.chosen === props.value}
         onChange={() => props.onChoose(props.value)}
@@ -182,6 +205,16 @@ function Choice(props: {
       </span>
     </label>
   );
+}
+
+const ROLES: readonly Role[] = ['participant', 'host', 'audience'];
+
+/** What to ask a token for; nothing: what a participant may. */
+function grantsOf(role: Role): { grants?: Grants } {
+  if (role === 'participant') return {};
+  const host = role === 'host';
+  const all: Source[] = ['microphone', 'camera', 'screen', 'screen_audio'];
+  return { grants: { publish: host ? all : [], subscribe: true, message: true, moderate: host } };
 }
 
 /** What is switched on goes into the room with us. */

@@ -1,5 +1,6 @@
 //! A participant on this shard: its way in, and its session joined to the room by an uplink and a downlink.
 
+pub(crate) mod grants;
 pub mod http;
 pub mod negotiate;
 pub(crate) mod offer;
@@ -17,6 +18,7 @@ use lyceum_media::{DownlinkId, TrackId, Uplink};
 use lyceum_session::ice::Credentials;
 use lyceum_session::sdp::Origin;
 use lyceum_session::{Fingerprint, Pair, Session};
+use lyceum_wire::id::ParticipantId;
 use lyceum_wire::link::LayerInfo;
 use lyceum_wire::signal::{Participant, Tile};
 use lyceum_wire::token::Grants;
@@ -59,6 +61,8 @@ pub(crate) struct Peer {
     pub(crate) media: Option<Box<Media>>,
     /// The last `view`, kept for the first offer.
     pub(crate) view: Option<Vec<Tile>>,
+    /// Whose voices it hears in any case, by that `view`.
+    pub(crate) listen: Vec<ParticipantId>,
     /// Waits to be looked at in this turn.
     pub(crate) dirty: bool,
 }

@@ -31,7 +31,7 @@ impl Shard {
         self.publications_changed(index, now);
     }
 
-    fn published<T>(&self, index: u32, pick: impl FnMut(&Published) -> Option<T>) -> Vec<T> {
+    pub(crate) fn published<T>(&self, index: u32, pick: impl FnMut(&Published) -> Option<T>) -> Vec<T> {
         let media = self.peers.get(index).and_then(|peer| peer.media.as_ref());
         media.map(|media| media.published.iter().filter_map(pick).collect()).unwrap_or_default()
     }
@@ -57,7 +57,7 @@ impl Shard {
         self.touch_room(place);
     }
 
-    fn unpublish(&mut self, index: u32, source: Source, now: Instant) {
+    pub(crate) fn unpublish(&mut self, index: u32, source: Source, now: Instant) {
         let Self { peers, rooms, downlinks, .. } = self;
         let Some(peer) = peers.get_mut(index) else { return };
         let Some(room) = rooms.get_mut(peer.room) else { return };
@@ -95,7 +95,7 @@ impl Shard {
     }
 
     /// Tells the room what the peer publishes now, if that changed.
-    fn publications_changed(&mut self, index: u32, now: Instant) {
+    pub(crate) fn publications_changed(&mut self, index: u32, now: Instant) {
         let Self { peers, rooms, .. } = self;
         let Some(peer) = peers.get_mut(index) else { return };
         let Some(media) = &peer.media else { return };
@@ -118,7 +118,7 @@ impl Shard {
         }
         let (place, participant) = (peer.room, peer.participant.id.clone());
         if first {
-            self.tell_local_path(place, participant);
+            self.tell_local_path(place, participant, now);
         }
         self.touch_room(place);
     }

@@ -1,14 +1,17 @@
 //! What a client says over its WebSocket, and what comes of it.
 
 use super::Way;
+use super::grants;
 use super::negotiate::Intents;
 use super::offer::parse;
 use crate::door::{Entry, Event, Secret, SocketId};
 use crate::drops::Departure;
 use crate::shard::Shard;
+use crate::signal::saying::Saying;
 use crate::signal::{Conversation, Verdict, post};
-use lyceum_wire::id::Source;
-use lyceum_wire::signal::{ClientSays, EdgeSays, Refusal, RoomMessage, Tile, ToClient, ToEdge};
+use lyceum_wire::id::{ParticipantId, Source};
+use lyceum_wire::signal::{ClientSays, EdgeSays, LISTEN_MAX, Refusal, RoomMessage, Tile, ToEdge};
+use lyceum_wire::token::GrantChange;
 use std::time::Instant;
 
 /// Tiles of one `view` at most: far more than a screen shows.
@@ -42,10 +45,11 @@ impl Shard {
     fn greet(&mut self, index: u32) {
         let Self { peers, rooms, events, config, .. } = self;
         let Some(peer) = peers.get_mut(index) else { return };
-        let Some(room) = rooms.get(peer.room) else { return };
+        let Some(room) = rooms.get_mut(peer.room) else { return };
+        let own = peer.participant.clone();
         let welcome = EdgeSays::Welcome {
             session: peer.secret.0.clone(),
-            participant: peer.participant.id.clone(),
+            participant: own.id.clone(),
             room: room.id.clone(),
             grants: peer.grants.clone(),
             edge: config.node.clone(),
@@ -55,12 +59,14 @@ impl Shard {
         };
         let Some(conversation) = peer.conversation() else { return };
         conversation.say_once(welcome, events);
-        conversation.say(room.whole_roster(), events);
+        for body in room.introduce(&own) {
+            conversation.say_shared(body, events);
+        }
         for message in room.hop.history() {
             conversation.say(EdgeSays::Message { message: message.clone() }, events);
         }
-        if let Some(paths) = room.all_paths() {
-            conversation.say(paths, events);
+        for body in room.all_paths() {
+            conversation.say_shared(body, events);
         }
     }
 
@@ -97,7 +103,7 @@ impl Shard {
             seen: conversation.seen(),
         };
         conversation.say_once(welcome, events);
-        events.extend(missed.into_iter().map(|message| Event::Say { socket, message: Box::new(message) }));
+        events.extend(missed.into_iter().map(|message| Event::Say { socket, message }));
         by_socket.insert(socket, index);
         self.touch_peer(index);
     }
@@ -106,7 +112,7 @@ impl Shard {
     fn turn_away(&mut self, socket: SocketId, code: Refusal, sentence: &str) {
         self.refusals.count(code);
         let body = EdgeSays::Refused { code, message: sentence.into(), of: None, fatal: true };
-        self.events.push_back(Event::Say { socket, message: Box::new(ToClient { seq: 0, body }) });
+        self.events.push_back(Event::Say { socket, message: Saying::new(0, body) });
         self.events.push_back(Event::CloseSocket { socket });
     }
 
@@ -143,7 +149,7 @@ impl Shard {
             Verdict::Refuse(code, sentence) => self.refuse(index, code, sentence.into(), of),
             Verdict::End(code, sentence) => self.end(index, code, sentence.into(), of, Departure::Offended, now),
             Verdict::Do => {
-                if let Done::Refused(code, sentence) = self.act(index, message.body, now) {
+                if let Done::Refused(code, sentence) = self.act(index, message.body, message.seq, now) {
                     self.refuse(index, code, sentence, of);
                 }
             }
@@ -151,7 +157,7 @@ impl Shard {
         self.touch_peer(index);
     }
 
-    fn act(&mut self, index: u32, body: ClientSays, now: Instant) -> Done {
+    fn act(&mut self, index: u32, body: ClientSays, of: u64, now: Instant) -> Done {
         match body {
             ClientSays::Offer { sdp, publish, slots } => {
                 let intents = Intents { publish: &publish, slots: &slots };
@@ -166,12 +172,10 @@ impl Shard {
                     return Done::Refused(Refusal::TooLarge, "the candidate is longer than 512 bytes".into());
                 }
             }
-            ClientSays::View { tiles, .. } => return self.viewed(index, tiles, now),
+            ClientSays::View { tiles, listen } => return self.viewed(index, tiles, listen, now),
             ClientSays::Mute { source, muted } => return self.muted(index, source, muted, now),
             ClientSays::Message { id, kind, body } => return self.posted(index, id, kind, body, now),
-            ClientSays::Grant { .. } => {
-                return Done::Refused(Refusal::NotAllowed, "this edge does not change grants yet".into());
-            }
+            ClientSays::Grant { participant, change } => return self.grant_said(index, participant, change, of, now),
             ClientSays::Ping { t } => self.say_once(index, EdgeSays::Pong { t }),
             ClientSays::Leave => self.leave(index, now),
             ClientSays::Hello { .. } | ClientSays::Ack { .. } => {}
@@ -179,7 +183,10 @@ impl Shard {
         Done::Well
     }
 
-    fn viewed(&mut self, index: u32, tiles: Vec<Tile>, now: Instant) -> Done {
+    fn viewed(&mut self, index: u32, tiles: Vec<Tile>, listen: Vec<ParticipantId>, now: Instant) -> Done {
+        if listen.len() > LISTEN_MAX {
+            return Done::Refused(Refusal::TooLarge, format!("a view pins at most {LISTEN_MAX} voices"));
+        }
         if tiles.len() > TILES_MAX {
             return Done::Refused(Refusal::TooLarge, format!("a view has at most {TILES_MAX} tiles"));
         }
@@ -188,8 +195,23 @@ impl Shard {
             return Done::Refused(Refusal::NotAllowed, "the token does not allow to receive".into());
         }
         peer.view = Some(tiles);
+        peer.listen = listen;
         self.apply_view(index, now);
         Done::Well
+    }
+
+    fn grant_said(
+        &mut self,
+        index: u32,
+        participant: ParticipantId,
+        change: GrantChange,
+        of: u64,
+        now: Instant,
+    ) -> Done {
+        match self.ask_grant(index, participant, change, of, now) {
+            Ok(()) => Done::Well,
+            Err(code) => Done::Refused(code, grants::sentence(code).into()),
+        }
     }
 
     fn muted(&mut self, index: u32, source: Source, muted: bool, now: Instant) -> Done {

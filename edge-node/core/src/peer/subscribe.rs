@@ -34,8 +34,9 @@ impl Shard {
         let Self { peers, rooms, downlinks, .. } = self;
         let Some(peer) = peers.get_mut(index) else { return };
         let Some(room) = rooms.get_mut(peer.room) else { return };
-        let Peer { media: Some(media), view: Some(view), .. } = peer else { return };
+        let Peer { media: Some(media), view: Some(view), listen, .. } = peer else { return };
         room.hop.room.view(media.downlink, view, downlinks, now);
+        room.hop.room.listen(media.downlink, listen, downlinks, now);
         let place = peer.room;
         self.touch_room(place);
     }

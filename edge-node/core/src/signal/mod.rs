@@ -7,13 +7,16 @@ pub mod numbering;
 pub mod post;
 pub mod rate;
 pub mod roster;
+pub mod saying;
 
 use crate::door::{Event, SocketId};
-use lyceum_wire::signal::{ClientSays, EdgeSays, RESUME_MS, Refusal, ToClient, ToEdge};
+use lyceum_wire::signal::{ClientSays, EdgeSays, RESUME_MS, Refusal, ToEdge};
 use numbering::{Numbering, Place};
 use post::Posted;
 use rate::Bucket;
+use saying::{Body, Saying};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An acknowledgement waits this long for further messages to acknowledge with it.
@@ -107,17 +110,22 @@ impl Conversation {
     }
 
     /// Says something that must arrive: now, or when the socket is back.
-    pub(crate) fn say(&mut self, body: EdgeSays, events: &mut VecDeque<Event>) {
+    pub(crate) fn say(&mut self, says: EdgeSays, events: &mut VecDeque<Event>) {
+        self.say_shared(Body::new(says), events);
+    }
+
+    /// The same with words that others are told, too.
+    pub(crate) fn say_shared(&mut self, body: Arc<Body>, events: &mut VecDeque<Event>) {
         let message = self.numbering.number(body);
         if let Some(socket) = self.socket {
-            events.push_back(Event::Say { socket, message: Box::new(message) });
+            events.push_back(Event::Say { socket, message });
         }
     }
 
     /// Says something that matters at this moment only.
-    pub(crate) fn say_once(&mut self, body: EdgeSays, events: &mut VecDeque<Event>) {
+    pub(crate) fn say_once(&mut self, says: EdgeSays, events: &mut VecDeque<Event>) {
         if let Some(socket) = self.socket {
-            events.push_back(Event::Say { socket, message: Box::new(ToClient { seq: 0, body }) });
+            events.push_back(Event::Say { socket, message: Saying::new(0, says) });
         }
     }
 
@@ -129,7 +137,7 @@ impl Conversation {
     }
 
     /// Another socket came. Gives what has to be said again on it, `None` when the client is too far behind.
-    pub(crate) fn resume(&mut self, socket: SocketId, seen: u64) -> Option<Vec<ToClient>> {
+    pub(crate) fn resume(&mut self, socket: SocketId, seen: u64) -> Option<Vec<Saying>> {
         let missed = self.numbering.resume(seen)?;
         self.socket = Some(socket);
         self.cut_at = None;

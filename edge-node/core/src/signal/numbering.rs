@@ -6,8 +6,10 @@
 //!   hello {seen: 3}          4 5      said again on the new socket
 //! ```
 
-use lyceum_wire::signal::{ClientSays, EdgeSays, ToClient, ToEdge};
+use super::saying::{Body, Saying};
+use lyceum_wire::signal::{ClientSays, EdgeSays, ToEdge};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Messages kept for a client that has not acknowledged them: a class of 300 that talks, chats and comes and goes
 /// makes about 10 a second, so this is well over `RESUME_MS`.
@@ -38,7 +40,7 @@ pub(crate) struct Numbering {
     /// Last number given.
     said: u64,
     /// Said and not yet acknowledged, oldest first, with their weights.
-    replay: VecDeque<(ToClient, usize)>,
+    replay: VecDeque<(Saying, usize)>,
     replay_bytes: usize,
 }
 
@@ -72,10 +74,10 @@ impl Numbering {
     }
 
     /// Gives the message its number and keeps it until it is acknowledged.
-    pub(crate) fn number(&mut self, body: EdgeSays) -> ToClient {
+    pub(crate) fn number(&mut self, body: Arc<Body>) -> Saying {
         self.said += 1;
-        let message = ToClient { seq: self.said, body };
-        let bytes = weight(&message.body);
+        let message = Saying { seq: self.said, body };
+        let bytes = weight(message.body.says());
         self.replay.push_back((message.clone(), bytes));
         self.replay_bytes += bytes;
         while self.replay.len() > REPLAY_MESSAGES_MAX || self.replay_bytes > REPLAY_BYTES_MAX {
@@ -96,7 +98,7 @@ impl Numbering {
     }
 
     /// What a client that has seen `seen` has missed; `None` when some of that is no longer kept.
-    pub(crate) fn resume(&mut self, seen: u64) -> Option<Vec<ToClient>> {
+    pub(crate) fn resume(&mut self, seen: u64) -> Option<Vec<Saying>> {
         let oldest = self.said + 1 - self.replay.len() as u64;
         if seen + 1 < oldest || !self.acknowledged(seen) {
             return None;
@@ -154,8 +156,8 @@ mod tests {
         ToEdge { seq, body: ClientSays::Leave }
     }
 
-    fn speakers() -> EdgeSays {
-        EdgeSays::Speakers { active: Vec::new() }
+    fn speakers() -> Arc<Body> {
+        Body::new(EdgeSays::Speakers { active: Vec::new() })
     }
 
     #[test]
@@ -214,7 +216,7 @@ mod tests {
         assert_eq!(line.resume(9), None, "too far behind");
         assert_eq!(line.resume(10).map(|m| m.len()), Some(REPLAY_MESSAGES_MAX));
         for _ in 0..8 {
-            line.number(EdgeSays::Answer { sdp: "x".repeat(REPLAY_BYTES_MAX / 4) });
+            line.number(Body::new(EdgeSays::Answer { sdp: "x".repeat(REPLAY_BYTES_MAX / 4) }));
         }
         assert!(line.replay.len() <= 4 && line.replay_bytes <= REPLAY_BYTES_MAX);
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
 
+mod class;
 mod client;
 mod hostile;
 mod life;

@@ -53,11 +53,11 @@ impl Lecture {
     /// The last path each client was told of somebody.
     fn path(&self, client: usize, who: &str) -> Option<Path> {
         let wanted = track(who, Source::Camera).participant;
-        let told = self.world.clients[client].heard.iter().filter_map(|message| match &message.body {
+        let mut told = self.world.clients[client].heard.iter().filter_map(|message| match &message.body {
             EdgeSays::Paths { paths } => paths.iter().find(|path| path.participant == wanted).cloned(),
             _ => None,
         });
-        told.last()
+        told.next_back()
     }
 }
 

@@ -350,10 +350,11 @@ impl World {
             Event::Say { socket, message } => {
                 let now = self.now;
                 if let Some(client) = self.clients.iter_mut().find(|c| c.socket == Some(socket)) {
+                    let message = message.to_client();
                     if let EdgeSays::Answer { sdp } = &message.body {
                         client.take_answer(sdp, now);
                     }
-                    client.heard.push(*message);
+                    client.heard.push(message);
                 }
             }
             Event::CloseSocket { socket } => {

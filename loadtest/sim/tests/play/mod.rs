@@ -1,10 +1,11 @@
 //! What all scenarios share: seeds, clips, plans.
+#![allow(dead_code, reason = "no scenario needs all of it")]
 
 use lyceum_bot::{Clip, Plan};
 use std::num::NonZero;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 static CAMERA: LazyLock<Vec<Arc<Clip>>> = LazyLock::new(|| {
@@ -19,7 +20,8 @@ pub(crate) fn seconds(n: u64) -> Duration {
 }
 
 pub(crate) fn speaker(tile: (u16, u16)) -> Plan {
-    Plan { microphone: Some(VOICE.clone()), camera: CAMERA.clone(), audio_slots: 2, video_slots: 2, tile }
+    let (microphone, camera) = (Some(VOICE.clone()), CAMERA.clone());
+    Plan { microphone, camera, audio_slots: 2, video_slots: 2, tile, ..Plan::default() }
 }
 
 pub(crate) fn viewer(tile: (u16, u16)) -> Plan {
@@ -34,29 +36,29 @@ pub(crate) fn on_seeds(count: u64, scenario: fn(u64)) {
         Some(seed) => (seed, seed + 1),
         None => (0, number("LYCEUM_SEEDS").unwrap_or(count)),
     };
-    let (next, failed) = (AtomicU64::new(first), Mutex::new(None::<(u64, String)>));
+    let next = AtomicU64::new(first);
     let test = std::thread::current().name().unwrap_or("…").to_owned();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end {
-                return;
+                return None;
             }
             if let Err(panic) = catch_unwind(|| scenario(seed)) {
                 let words =
                     panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-                let mut failed = failed.lock().unwrap();
-                if failed.as_ref().is_none_or(|(known, _)| seed < *known) {
-                    *failed = Some((seed, words.unwrap_or("panicked").to_owned()));
-                }
-                // What fails once fails soon again: the others have said enough.
+                // What fails once fails soon again: one is enough.
                 next.store(end, Ordering::Relaxed);
+                return Some((seed, words.unwrap_or("panicked").to_owned()));
             }
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
-    if let Some((seed, words)) = failed.into_inner().unwrap() {
+    let failed = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().unwrap()).min()
+    });
+    if let Some((seed, words)) = failed {
         panic!("{words}\nreplay: LYCEUM_SEED={seed} cargo test -p lyceum-sim {test}");
     }
 }

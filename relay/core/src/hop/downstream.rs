@@ -4,7 +4,7 @@ use super::peer::{Peer, PeerIndex};
 use super::{Hop, Loss, Stats};
 use crate::queue::Refused;
 use lyceum_media::{Downlinks, Packet, SeqNo, TapId, TrackId};
-use lyceum_wire::id::TrackName;
+use lyceum_wire::id::{Kind, TrackName};
 use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, Body, Flags, Nack, RtpHeader};
 use lyceum_wire::link::{Alias, Layer, Message, VERSION_DESCRIPTORS};
 use lyceum_wire::red::Redundant;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// A packet older than this is of no use to anybody downstream: playout does not wait that long.
 pub const TOO_LATE: Duration = Duration::from_millis(1_500);
+/// Packets of a voice that came up which say so: a third of a second. When all are lost, a few packets are asked for in vain.
+const RESUMED_TOLD: u64 = 16;
 /// The highest temporal layer there is (three bits on the wire): who subscribes to it leaves nothing out.
 const TEMPORAL_MAX: u8 = 7;
 /// Subscriptions one room serves at the same time at most: 32 nodes that each see 500 layers.
@@ -27,9 +29,13 @@ struct Served {
     layer: Layer,
     /// The track's spatial layers share one sequence: all up to `layer.spatial` are sent.
     shared: bool,
+    /// A voice, or the sound of a screen: left out in pauses, not by temporal layers.
+    sound: bool,
     /// The newest packet sent, and how many after it were left out in a row because of their temporal layer.
     newest: Option<u64>,
     omitted: u64,
+    /// Where the voice came back after it was left out, for its first packets since.
+    resumed: Option<u64>,
 }
 
 /// All that other nodes have subscribed to.
@@ -85,7 +91,11 @@ impl Downstream {
         let alone = packet.flags.redundant && !told;
         let payload = if alone { new_sound(packet.payload) } else { packet.payload };
         let descriptor = if told { packet.descriptor } else { &[] };
-        let back = if way == Way::Repair { 0 } else { served.step(packet.seq.0) };
+        let (start, back) = match way {
+            Way::Repair => (packet.flags.start, 0),
+            _ if served.sound => served.speak(packet),
+            _ => (packet.flags.start, served.step(packet.seq.0)),
+        };
         let header = RtpHeader {
             alias: served.alias,
             layer: packet.layer,
@@ -98,7 +108,7 @@ impl Downstream {
             back,
             flags: Flags {
                 key_frame: packet.flags.keyframe,
-                start: packet.flags.start,
+                start,
                 end: packet.flags.end,
                 marker: packet.marker,
                 discardable: packet.flags.discardable,
@@ -178,7 +188,7 @@ impl Downstream {
 
 impl Served {
     fn is_partial(&self) -> bool {
-        self.layer.temporal < TEMPORAL_MAX || self.shared
+        !self.sound && (self.layer.temporal < TEMPORAL_MAX || self.shared)
     }
 
     /// The layer whose sequence it is.
@@ -188,6 +198,22 @@ impl Served {
 
     fn leaves_out(&self, packet: &Packet<'_>) -> bool {
         packet.layer.temporal > self.layer.temporal || (self.shared && packet.layer.spatial > self.layer.spatial)
+    }
+
+    /// The same as [`Served::step`] for sound, and whether it is one of the first packets after a pause: those say how far back the
+    /// voice came up, so that what was not sent before is not asked for, whichever of them arrive.
+    fn speak(&mut self, packet: &Packet<'_>) -> (bool, u8) {
+        let sequence = packet.seq.0;
+        if packet.flags.start {
+            self.resumed = Some(sequence);
+        }
+        match self.resumed.and_then(|first| sequence.checked_sub(first)).filter(|since| *since < RESUMED_TOLD) {
+            Some(since) => {
+                (self.newest, self.omitted) = (self.newest.max(Some(sequence)), 0);
+                (true, since as u8)
+            }
+            None => (false, self.step(sequence)),
+        }
     }
 
     /// Notes a packet as sent and says how far behind it the one before was: what was left out on purpose counts, what
@@ -240,7 +266,9 @@ impl Hop {
         let Some(tap) = self.downstream.free_tap() else {
             return self.stats.lose(Loss::TooMany, 1);
         };
-        self.downstream.put(tap, Served { peer: from, alias, track, layer, shared, newest, omitted: 0 });
+        let sound = self.room.info(track).is_some_and(|info| info.kind == Kind::Audio);
+        let served = Served { peer: from, alias, track, layer, shared, sound, newest, omitted: 0, resumed: None };
+        self.downstream.put(tap, served);
         let Self { room, downstream, peers, stats, .. } = self;
         room.tap(
             TapId(tap),

@@ -15,6 +15,7 @@
 //! The owner changes something, then drains [`Hop::poll`], then reads [`Hop::deadline`].
 
 mod downstream;
+mod grants;
 mod parts;
 mod paths;
 mod peer;
@@ -22,14 +23,16 @@ mod stats;
 mod upstream;
 
 pub use downstream::{SERVED_MAX, TOO_LATE};
+pub use grants::{ANSWER_TIME_MAX, ASKED_MAX, GrantWish};
 pub use parts::{Part, Said};
 pub use stats::{Loss, Stats};
 pub use upstream::TRACKS_MAX;
 
 use crate::order::{self, Order};
-use crate::roster::{PEOPLE_PER_MESSAGE, Roster};
+use crate::roster::{self, PEOPLE_PER_MESSAGE, Roster};
 use bytes::Bytes;
 use downstream::Downstream;
+use grants::Grants;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{Codec, Downlinks, Packet, Room, TrackId};
@@ -37,7 +40,7 @@ use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId, TrackName};
 use lyceum_wire::link::datagram::Datagram;
 use lyceum_wire::link::{Message, TrackInfo, VERSION_DESCRIPTORS};
-use lyceum_wire::signal::{Hop as PathHop, Participant, Path, RoomMessage};
+use lyceum_wire::signal::{Hop as PathHop, Participant, Path, Refusal, RoomMessage};
 use paths::Paths;
 use peer::{Link, Peer, PeerIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -105,6 +108,15 @@ pub enum Output {
         /// Left.
         gone: Vec<ParticipantId>,
     },
+    /// Change what one of this node's people may do, then say so by [`Hop::granted`].
+    Grant(GrantWish),
+    /// What [`Hop::grant`] asked for is done, or refused.
+    Granted {
+        /// The number [`Hop::grant`] gave.
+        request: u32,
+        /// Why not.
+        refused: Option<Refusal>,
+    },
     /// A message of the room, in its order; this node's own posts come back this way too.
     Posted(RoomMessage),
     /// How tracks of remote participants come here, when that changed or its latency moved noticeably.
@@ -136,6 +148,8 @@ pub struct Live {
     pub people: usize,
     /// Posts of this node that have no number yet.
     pub waiting_posts: usize,
+    /// Changes of grants that other nodes have not answered yet.
+    pub waiting_grants: usize,
 }
 
 /// A link that is wanted and absent is asked for again after this long.
@@ -162,6 +176,7 @@ pub struct Hop {
     upstream: Upstream,
     downstream: Downstream,
     roster: Roster,
+    grants: Grants,
     order: Order,
     paths: Paths,
     out: VecDeque<Output>,
@@ -190,6 +205,7 @@ impl Hop {
             upstream: Upstream::default(),
             downstream: Downstream::default(),
             roster: Roster::default(),
+            grants: Grants::default(),
             order,
             paths: Paths::default(),
             out: VecDeque::new(),
@@ -284,11 +300,12 @@ impl Hop {
         let (from, part) = (peer.node.clone(), peer.part);
         match message {
             Message::RoomClose { .. } => self.part_from(at, downlinks, now),
-            Message::Roster { snapshot, present, gone, .. } => {
+            Message::Roster { snapshot, present, gone, more, .. } => {
+                let page = roster::Page { snapshot, more, present, gone };
                 let refused = match part {
-                    None => self.roster.report(&from, snapshot, present, &gone),
-                    Some(_) if self.is_branch() => self.roster.report_root(snapshot, present, &gone),
-                    Some(shard) => self.roster.report_branch(shard, &from, snapshot, present, &gone),
+                    None => self.roster.report(&from, page),
+                    Some(_) if self.is_branch() => self.roster.report_root(page),
+                    Some(shard) => self.roster.report_branch(shard, &from, page),
                 };
                 self.stats.lose(Loss::NotTheirEdge, refused.not_their_edge);
                 self.stats.lose(Loss::TooMany, refused.too_many);
@@ -311,11 +328,11 @@ impl Hop {
                 Some(_) if !self.is_branch() => self.order.posted_by_branch(after, chain, messages, now),
                 _ => self.order.posted(&from, after, chain, messages, now),
             },
-            Message::Hello { .. }
-            | Message::RoomOpen { .. }
-            | Message::Grant { .. }
-            | Message::Granted { .. }
-            | Message::Unknown => {}
+            Message::Grant { request, by, participant, change, .. } => {
+                self.grant_wanted(at, GrantWish { node: from, part, request, by, participant, change }, now);
+            }
+            Message::Granted { request, refused, .. } => self.grant_done(at, request, refused),
+            Message::Hello { .. } | Message::RoomOpen { .. } | Message::Unknown => {}
         }
     }
 
@@ -448,6 +465,7 @@ impl Hop {
     pub fn handle_timeout(&mut self, downlinks: &mut Downlinks, now: Instant) {
         self.room.handle_timeout(downlinks, now);
         self.ask_again(now);
+        self.grants_lost(None, now);
         if self.order.deadline().is_some_and(|at| at <= now) {
             self.order.handle_timeout(now);
         }
@@ -478,7 +496,8 @@ impl Hop {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let connect = self.peers.iter().filter_map(|peer| peer.connect_at).min();
-        let others = [self.upstream.repair_at, self.order.deadline(), self.paths.deadline(), connect];
+        let others =
+            [self.upstream.repair_at, self.order.deadline(), self.paths.deadline(), self.grants.deadline(), connect];
         others.into_iter().chain([self.room.deadline()]).flatten().min()
     }
 
@@ -498,6 +517,7 @@ impl Hop {
             partners: self.peers.iter().filter(|peer| peer.is_open()).count(),
             people: self.roster.total(),
             waiting_posts: self.order.waiting(),
+            waiting_grants: self.grants.waiting(),
         }
     }
 
@@ -664,6 +684,7 @@ impl Hop {
         self.advertised.retain(|(_, to)| *to != at);
         self.unserve_peer(at, now);
         self.withdraw_all(at, downlinks, now);
+        self.grants_lost(Some(at), now);
         match part {
             None => {
                 self.roster.node_gone(&node);
@@ -690,17 +711,17 @@ impl Hop {
         }
     }
 
+    /// People in pages of bounded length.
     fn say_roster(&mut self, to: PeerIndex, snapshot: bool, present: &[Participant], gone: &[ParticipantId]) {
-        let mut snapshot = snapshot;
-        let mut pieces = present.chunks(PEOPLE_PER_MESSAGE);
-        let (mut piece, mut gone) = (pieces.next().unwrap_or_default(), gone.to_vec());
-        loop {
+        let count = present.len().max(gone.len()).div_ceil(PEOPLE_PER_MESSAGE).max(1);
+        let (mut present, mut gone) = (present.chunks(PEOPLE_PER_MESSAGE), gone.chunks(PEOPLE_PER_MESSAGE));
+        for page in 1..=count {
             let room = self.config.room.clone();
-            let (present, gone) = (piece.to_vec(), std::mem::take(&mut gone));
-            self.say(to, Message::Roster { room, snapshot, present, gone, more: false });
-            snapshot = false;
-            let Some(next) = pieces.next() else { return };
-            piece = next;
+            let (present, gone) = (present.next().unwrap_or_default(), gone.next().unwrap_or_default());
+            self.stats.roster_messages += 1;
+            self.stats.roster_entries += (present.len() + gone.len()) as u64;
+            let (present, gone, more) = (present.to_vec(), gone.to_vec(), page < count);
+            self.say(to, Message::Roster { room, snapshot, present, gone, more });
         }
     }
 

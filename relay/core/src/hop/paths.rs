@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Latencies are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a change they are looked at this soon: a class that arrives is looked at ten times a second, not once per track.
+const LOOK_SOON: Duration = Duration::from_millis(80);
 /// A latency that moved by less is not told again: nobody feels 3 ms.
 const NOTICEABLE_MS: f32 = 3.0;
 /// Nor one that moved by less than this share: links breathe.
@@ -19,9 +21,10 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// A way changed, or may have: look at once.
+    /// A way changed, or may have: look soon, once for all that change together.
     pub(super) fn changed(&mut self, now: Instant) {
-        self.look_at = Some(now);
+        let soon = now + LOOK_SOON;
+        self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -57,6 +57,8 @@ losses! {
     TooMany => "too_many",
     /// A person whose edge is not the sender.
     NotTheirEdge => "not_their_edge",
+    /// A change of grants on behalf of somebody who does not moderate.
+    NotModerator => "not_moderator",
     /// A subscription to what this node does not announce to that link.
     NotServed => "not_served",
     /// A post to a node that is not the room's home.
@@ -96,6 +98,10 @@ pub struct Stats {
     pub repairs_sent: u64,
     /// Key-frame wishes sent upstream.
     pub key_frames_asked: u64,
+    /// Pages of the roster made for other nodes.
+    pub roster_messages: u64,
+    /// Entries in them.
+    pub roster_entries: u64,
     losses: [u64; Loss::ALL.len()],
 }
 
@@ -112,6 +118,8 @@ impl Default for Stats {
             repaired: 0,
             repairs_sent: 0,
             key_frames_asked: 0,
+            roster_messages: 0,
+            roster_entries: 0,
             losses: [0; Loss::ALL.len()],
         }
     }
@@ -148,6 +156,8 @@ impl Stats {
         self.repaired += other.repaired;
         self.repairs_sent += other.repairs_sent;
         self.key_frames_asked += other.key_frames_asked;
+        self.roster_messages += other.roster_messages;
+        self.roster_entries += other.roster_entries;
         for (mine, theirs) in self.losses.iter_mut().zip(other.losses) {
             *mine += theirs;
         }

@@ -9,7 +9,7 @@ use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{AudioLevel, Codec, Downlinks, Flags, Packet, SeqNo, TrackId, frame};
 use lyceum_wire::dd::Templates;
-use lyceum_wire::id::{NodeId, TrackName};
+use lyceum_wire::id::{Kind, NodeId, TrackName};
 use lyceum_wire::link::datagram::{AUDIO_LEVEL_NONE, Body, FRAGMENTS_MAX, Part, RtpHeader};
 use lyceum_wire::link::{Alias, HOPS_MAX, Layer, Message, TrackInfo};
 use lyceum_wire::signal::Path;
@@ -60,6 +60,8 @@ struct Subscription {
     spatial: u8,
     /// … and up to which layer it was asked for.
     layer: Layer,
+    /// Not a picture.
+    sound: bool,
     peer: PeerIndex,
     /// What its dependency descriptors have said.
     templates: Templates,
@@ -369,6 +371,7 @@ impl Hop {
                     track,
                     spatial: line,
                     layer,
+                    sound: remote.info.kind == Kind::Audio,
                     peer,
                     templates: Templates::default(),
                     gaps: Gaps::default(),
@@ -480,7 +483,14 @@ impl Hop {
             return self.stats.lose(Loss::Malformed, 1);
         }
         let (track, missing_before) = (known.track, known.gaps.missing());
-        let arrival = known.gaps.arrived(header.sequence, header.back, now);
+        // On sound, S says that the voice has come up again, `back` packets before.
+        let (arrival, comes_up) = if known.sound && header.flags.start {
+            let first = header.sequence.saturating_sub(u64::from(header.back));
+            known.gaps.resumed(header.sequence, first, now)
+        } else {
+            (known.gaps.arrived(header.sequence, header.back, now), false)
+        };
+        let start = if known.sound { comes_up } else { header.flags.start };
         let age = Duration::from_micros(u64::from(header.age_eighths_ms) * 125) + one_way;
         if !header.flags.repair {
             let measured = age.as_secs_f32() * 1000.0;
@@ -510,7 +520,7 @@ impl Hop {
             marker: header.flags.marker,
             flags: Flags {
                 keyframe: header.flags.key_frame,
-                start: header.flags.start,
+                start,
                 end: header.flags.end,
                 discardable: header.flags.discardable,
                 redundant: header.flags.redundant,

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a play picks a moment to begin at")]
 
 mod faults;
+mod grants;
 mod parts;
 mod plays;
+mod voices;
 mod world;

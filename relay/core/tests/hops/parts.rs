@@ -273,3 +273,41 @@ fn a_stranger_is_no_part_of_a_branch() {
     branch.hop.part_said(9, said, &mut branch.downlinks, now);
     assert_eq!((world.lost_for("eu.7", Loss::NotOpen), world.live("eu.7").partners), (1, 1));
 }
+
+#[test]
+fn grants_change_across_parts_and_nodes_whoever_asks() {
+    let mut world = split(1);
+    for (at, who) in [("eu", "ana"), ("eu.7", "host"), ("eu.9", "ben"), ("us", "di")] {
+        world.join(at, who);
+    }
+    world.moderates("eu.7", "host");
+    world.moderates("us", "di");
+    world.run(SECOND);
+    let change = || lyceum_wire::token::GrantChange { publish: Some(Vec::new()), ..Default::default() };
+    // From a branch to its root, to another branch and to another node; from that node to a branch.
+    let table = [
+        ("eu.7", "host", "eu", "ana"),
+        ("eu.7", "host", "eu.9", "ben"),
+        ("eu.7", "host", "us", "di"),
+        ("us", "di", "eu.9", "ben"),
+    ];
+    for (from, by, to, whom) in table {
+        let now = world.now;
+        let request = world.at(from).hop.grant(Some(person(by)), person(whom), change(), now).unwrap();
+        world.run(Duration::from_millis(100));
+        let wish = world.at(to).wished.pop().unwrap_or_else(|| panic!("{from} to {to}: nothing is wished"));
+        assert_eq!((wish.by.clone(), wish.participant.clone()), (Some(person(by)), person(whom)));
+        world.at(to).hop.granted(&wish, None);
+        world.run(Duration::from_millis(100));
+        assert_eq!(world.at(from).granted.pop(), Some((request, None)), "{from} to {to}");
+        for at in ["eu", "eu.7", "eu.9", "us"] {
+            assert_eq!(world.live(at).waiting_grants, 0, "{at}");
+        }
+    }
+    // Who does not moderate is not listened to, wherever it is.
+    let now = world.now;
+    let request = world.at("eu.9").hop.grant(Some(person("ben")), person("ana"), change(), now).unwrap();
+    world.run(Duration::from_millis(100));
+    assert!(world.at("eu").wished.is_empty());
+    assert_eq!(world.at("eu.9").granted.pop(), Some((request, Some(lyceum_wire::signal::Refusal::NotAllowed))));
+}

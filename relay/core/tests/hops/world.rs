@@ -2,14 +2,14 @@
 
 use lyceum_media::downlink::{self, SlotCodec, SlotSpec};
 use lyceum_media::srtp::{Inbound, Keys, Profile};
-use lyceum_media::{Codec, DownlinkId, Downlinks, Flags, Packet, SeqNo, Ssrc, TrackId};
-use lyceum_relay_core::hop::{Config, Hop, Live, Loss, Output, Part, Said, Transit};
+use lyceum_media::{AudioLevel, Codec, DownlinkId, Downlinks, Flags, Packet, SeqNo, Ssrc, TrackId};
+use lyceum_relay_core::hop::{Config, GrantWish, Hop, Live, Loss, Output, Part, Said, Transit};
 use lyceum_relay_core::route::{self, To};
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::ext;
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId, Source, TrackName};
 use lyceum_wire::link::{Layer, LayerInfo, Message, TrackInfo, VERSION_MAX};
-use lyceum_wire::signal::{Participant, Path, RoomMessage, SlotKind, Tile};
+use lyceum_wire::signal::{Participant, Path, Refusal, RoomMessage, SlotKind, Tile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -64,16 +64,33 @@ pub(crate) struct Node {
     pub(crate) paths: BTreeMap<ParticipantId, Path>,
     pub(crate) key_frames_wanted: Vec<(TrackId, u8, Instant)>,
     pub(crate) connects: Vec<NodeId>,
+    /// Answers to changes of grants asked for here, and such changes wished of this node.
+    pub(crate) granted: Vec<(u32, Option<Refusal>)>,
+    pub(crate) wished: Vec<GrantWish>,
     /// Messages by kind, as they left on links.
     pub(crate) said: BTreeMap<&'static str, usize>,
 }
 
-/// Somebody who watches one camera and hears the rest.
+/// Somebody who watches one camera, or hears.
 struct Viewer {
     who: String,
     id: DownlinkId,
     srtp: Inbound,
+    listens: bool,
     seen: Seen,
+    heard: Vec<Heard>,
+}
+
+/// A packet of sound as a listener got it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard {
+    pub(crate) at: Instant,
+    /// Whose: the hash that travels as CSRC.
+    pub(crate) whose: u32,
+    /// As the publisher wrote it into the payload.
+    pub(crate) number: u64,
+    pub(crate) slot: u32,
+    pub(crate) sequence: u16,
 }
 
 /// What a viewer got: numbers as the publisher wrote them into the payload.
@@ -116,6 +133,8 @@ struct Publisher {
     layers: u8,
     next_at: Instant,
     stopped: bool,
+    /// Of sound: how loud it is.
+    minus_dbov: Option<u8>,
 }
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -259,6 +278,15 @@ impl World {
         self.settle();
     }
 
+    /// Somebody who has joined may change others' grants.
+    pub(crate) fn moderates(&mut self, at: &str, who: &str) {
+        let here = self.at(at);
+        let mut participant = here.hop.roster().find(|known| known.id == person(who)).unwrap().clone();
+        participant.moderates = true;
+        here.hop.join(participant);
+        self.settle();
+    }
+
     pub(crate) fn info(who: &str, layers: u8) -> TrackInfo {
         let layer = |n: u16| LayerInfo { width: 320 << n, height: 180 << n, bitrate_bps: 0, ..LayerInfo::default() };
         TrackInfo {
@@ -276,9 +304,58 @@ impl World {
         let now = self.now;
         let here = self.at(at);
         let track = here.hop.publish(&Self::info(who, layers), &mut here.downlinks, now);
-        let publisher =
-            Publisher { at: node(at), who: who.into(), track, next: 0, layers, next_at: now, stopped: false };
+        let publisher = Publisher {
+            at: node(at),
+            who: who.into(),
+            track,
+            next: 0,
+            layers,
+            next_at: now,
+            stopped: false,
+            minus_dbov: None,
+        };
         self.publishers.push(publisher);
+        self.settle();
+    }
+
+    /// Somebody has a microphone, and is silent.
+    pub(crate) fn unmute(&mut self, at: &str, who: &str) {
+        let now = self.now;
+        let here = self.at(at);
+        let name = TrackName { participant: person(who), source: Source::Microphone };
+        let (kind, layers) = (Source::Microphone.kind(), vec![LayerInfo::default()]);
+        let info =
+            TrackInfo { name, kind, codec: "opus".into(), clock_hz: 48_000, layers, shared: false, muted: false };
+        let track = here.hop.publish(&info, &mut here.downlinks, now);
+        let (at, who, minus_dbov) = (node(at), who.into(), Some(100));
+        let publisher = Publisher { at, who, track, next: 0, layers: 1, next_at: now, stopped: false, minus_dbov };
+        self.publishers.push(publisher);
+        self.settle();
+    }
+
+    pub(crate) fn speak(&mut self, who: &str, minus_dbov: u8) {
+        let voice = self.publishers.iter_mut().find(|p| p.who == who && p.minus_dbov.is_some()).unwrap();
+        voice.minus_dbov = Some(minus_dbov);
+    }
+
+    /// Somebody hears the room in three slots.
+    pub(crate) fn listen(&mut self, at: &str, listener: &str) {
+        let codecs = vec![SlotCodec { codec: Codec::Opus, pt: 111, rtx_pt: None, clock_hz: 48_000 }];
+        let spec = |n: u32| {
+            let (mid, codecs) = (n.to_string(), codecs.clone());
+            SlotSpec { mid, kind: SlotKind::Audio, codecs, ssrc: Ssrc(n), rtx_ssrc: None }
+        };
+        self.receive(at, listener, (1..=3).map(spec).collect(), true);
+        self.settle();
+    }
+
+    /// It hears these voices in any case.
+    pub(crate) fn pin(&mut self, at: &str, listener: &str, voices: &[&str]) {
+        let now = self.now;
+        let here = self.at(at);
+        let id = here.viewers.iter().find(|known| known.who == listener).unwrap().id;
+        let voices: Vec<_> = voices.iter().map(|who| person(who)).collect();
+        here.hop.room.listen(id, &voices, &mut here.downlinks, now);
         self.settle();
     }
 
@@ -299,28 +376,31 @@ impl World {
     }
 
     pub(crate) fn watch(&mut self, at: &str, viewer: &str, whom: &str, width: u16) {
+        let codecs = vec![SlotCodec { codec: Codec::Vp8, pt: 96, rtx_pt: None, clock_hz: 90_000 }];
+        let slot = SlotSpec { mid: "v".into(), kind: SlotKind::Video, codecs, ssrc: Ssrc(77), rtx_ssrc: None };
+        let id = self.receive(at, viewer, vec![slot], false);
         let now = self.now;
         let here = self.at(at);
-        let config = downlink::Config {
-            extensions: ext::Map::new(),
-            cname: at.into(),
-            epoch: now,
-            epoch_ntp: 0,
-            seed: u64::from(width),
-        };
+        let tile = Tile { track: camera(whom), width, height: width / 16 * 9, pinned: false };
+        here.hop.room.view(id, &[tile], &mut here.downlinks, now);
+        self.settle();
+    }
+
+    fn receive(&mut self, at: &str, who: &str, slots: Vec<SlotSpec>, listens: bool) -> DownlinkId {
+        let now = self.now;
+        let here = self.at(at);
+        let (cname, seed) = (at.into(), here.viewers.len() as u64);
+        let config = downlink::Config { extensions: ext::Map::new(), cname, epoch: now, epoch_ntp: 0, seed };
         let id = here.downlinks.insert(config, now);
         let keys = Keys { profile: Profile::AeadAes128Gcm, key: vec![7; 16], salt: vec![9; 12] };
         here.downlinks.set_keys(id, &keys).unwrap();
         here.downlinks.set_remote(id, "192.0.2.1:5000".parse().unwrap());
-        let codecs = vec![SlotCodec { codec: Codec::Vp8, pt: 96, rtx_pt: None, clock_hz: 90_000 }];
-        let slot = SlotSpec { mid: "v".into(), kind: SlotKind::Video, codecs, ssrc: Ssrc(77), rtx_ssrc: None };
-        here.downlinks.set_slots(id, vec![slot]);
-        here.hop.room.enter(person(viewer), id, &mut here.downlinks, now);
-        let tile = Tile { track: camera(whom), width, height: width / 16 * 9, pinned: false };
-        here.hop.room.view(id, &[tile], &mut here.downlinks, now);
-        let viewer = Viewer { who: viewer.into(), id, srtp: Inbound::new(&keys).unwrap(), seen: Seen::default() };
-        here.viewers.push(viewer);
-        self.settle();
+        here.downlinks.set_slots(id, slots);
+        here.hop.room.enter(person(who), id, &mut here.downlinks, now);
+        let srtp = Inbound::new(&keys).unwrap();
+        let (who, seen, heard) = (who.into(), Seen::default(), Vec::new());
+        here.viewers.push(Viewer { who, id, srtp, listens, seen, heard });
+        id
     }
 
     pub(crate) fn unwatch(&mut self, at: &str, viewer: &str) {
@@ -454,6 +534,9 @@ impl World {
         publisher.next_at = now + FRAME;
         let number = publisher.next;
         publisher.next += 1;
+        if let Some(minus_dbov) = publisher.minus_dbov {
+            return self.sound(at, number, minus_dbov);
+        }
         let here = self.nodes.get_mut(&publisher.at).unwrap();
         let asked = here.key_frames_wanted.iter().any(|(track, _, at)| *track == publisher.track && *at + FRAME >= now);
         let key = number.is_multiple_of(KEY_EVERY) || asked;
@@ -475,6 +558,31 @@ impl World {
             };
             here.hop.forward(&packet, &mut here.downlinks, now);
         }
+        self.settle();
+    }
+
+    /// One packet of sound with its number in its payload.
+    fn sound(&mut self, at: usize, number: u64, minus_dbov: u8) {
+        let now = self.now;
+        let publisher = &self.publishers[at];
+        let mut payload = number.to_be_bytes().to_vec();
+        payload.resize(70, 0);
+        let packet = Packet {
+            track: publisher.track,
+            layer: Layer::default(),
+            seq: SeqNo(70_000 + number),
+            timestamp: number as u32 * 960,
+            marker: false,
+            flags: Flags::default(),
+            frame: None,
+            descriptor: &[],
+            level: Some(AudioLevel { minus_dbov, voice: true }),
+            arrived: now,
+            age: Duration::ZERO,
+            payload: &payload,
+        };
+        let here = self.nodes.get_mut(&publisher.at).unwrap();
+        here.hop.forward(&packet, &mut here.downlinks, now);
         self.settle();
     }
 
@@ -506,6 +614,8 @@ impl World {
                         here.people.extend(present.into_iter().map(|one| (one.id.clone(), one)));
                         here.people.retain(|id, _| !gone.contains(id));
                     }
+                    Output::Granted { request, refused } => here.granted.push((request, refused)),
+                    Output::Grant(wish) => here.wished.push(wish),
                     Output::Posted(message) => here.messages.push((message.number, message.id)),
                     Output::Paths(paths) => {
                         here.paths.extend(paths.into_iter().map(|path| (path.participant.clone(), path)));
@@ -520,7 +630,7 @@ impl World {
             downlinks.flush(|transmit| {
                 let Some(viewer) = viewers.iter_mut().find(|viewer| viewer.id == transmit.downlink) else { return };
                 for datagram in transmit.bytes.chunks(transmit.segment_size) {
-                    viewer.look(datagram);
+                    viewer.look(datagram, now);
                 }
             });
             for (to, travels) in leaving {
@@ -599,6 +709,10 @@ impl World {
         self.nodes[&node(at)].viewers.iter().find(|known| known.who == viewer).unwrap().seen.clone()
     }
 
+    pub(crate) fn heard(&self, at: &str, listener: &str) -> &[Heard] {
+        &self.nodes[&node(at)].viewers.iter().find(|known| known.who == listener).unwrap().heard
+    }
+
     pub(crate) fn lost_for(&self, at: &str, reason: Loss) -> u64 {
         self.nodes[&node(at)].hop.stats().lost(reason)
     }
@@ -664,6 +778,8 @@ impl Node {
             paths: BTreeMap::new(),
             key_frames_wanted: Vec::new(),
             connects: Vec::new(),
+            granted: Vec::new(),
+            wished: Vec::new(),
             said: BTreeMap::new(),
         }
     }
@@ -671,7 +787,7 @@ impl Node {
 
 impl Viewer {
     /// Opens what came and looks whether it is what the publisher wrote.
-    fn look(&mut self, datagram: &[u8]) {
+    fn look(&mut self, datagram: &[u8], now: Instant) {
         let mut bytes = datagram.to_vec();
         // RTCP (RFC 5761 §4) is of no interest here.
         if (192..224).contains(&bytes[1]) {
@@ -680,6 +796,12 @@ impl Viewer {
         let opened = self.srtp.unprotect(&mut bytes).unwrap();
         let plain = &bytes[..opened.len];
         let body = opened.header.payload(plain).unwrap();
+        if self.listens {
+            let whose = opened.header.csrcs(plain).next().unwrap();
+            let number = u64::from_be_bytes(body[..8].try_into().unwrap());
+            let (slot, sequence) = (opened.header.ssrc, opened.header.sequence);
+            return self.heard.push(Heard { at: now, whose, number, slot, sequence });
+        }
         let key = body[1] & 1 == 0;
         let at = if key { 11 } else { 4 };
         let number = u64::from_be_bytes(body[at..at + 8].try_into().unwrap());

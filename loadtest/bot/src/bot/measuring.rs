@@ -1,0 +1,200 @@
+//! What a bot measures: frames, freezes, how soon a slot shows what was put into it, and whether it ever does.
+
+use super::{Bot, SAMPLES_MAX, Stage};
+use crate::outgoing::Outgoing;
+use crate::player::{Player, Sent};
+use crate::watch::{Seen, Shown, Watch};
+use lyceum_media::{Packet, TrackId};
+use lyceum_wire::id::TrackName;
+use lyceum_wire::signal::{RoomMessage, SlotKind};
+use std::time::{Duration, Instant};
+
+/// A viewer who sees nothing asks for a key frame this often.
+const KEY_FRAME_ASK_EVERY: Duration = Duration::from_millis(1_000);
+/// A slot that carries a camera and shows no frame of it for this long is frozen: a viewer would say that it hangs.
+const FROZEN_AFTER: Duration = Duration::from_secs(3);
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// From birth to connected media.
+    pub joined_after: Option<Duration>,
+    /// From birth to the first whole key frame of somebody else.
+    pub first_frame_after: Option<Duration>,
+    /// Video seen, all slots taken together.
+    pub seen: Seen,
+    /// Packets of sound received.
+    pub audio_packets: u64,
+    /// Everything sent, all encodings taken together.
+    pub sent: Sent,
+    /// Packets asked again.
+    pub nacked: u64,
+    /// Key frames asked for.
+    pub key_frames_asked: u64,
+    /// Times a camera was put into a slot.
+    pub assigned: u64,
+    /// Times a slot showed nothing of its camera for [`FROZEN_AFTER`].
+    pub frozen: u64,
+    /// Datagrams that could not be opened, sealed or understood.
+    pub faults: u64,
+    /// Why it is over, if it ended otherwise than by `leave`.
+    pub ended: Option<String>,
+}
+
+/// One slot and what was seen in it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) kind: SlotKind,
+    pub(super) track: Option<TrackName>,
+    pub(super) watch: Watch,
+    asked: Option<Instant>,
+    /// What it carries was put into it at this moment and has not been seen yet.
+    waits_since: Option<Instant>,
+    /// It is counted as frozen when nothing is shown by then.
+    frozen_at: Option<Instant>,
+}
+
+impl Slot {
+    pub(super) fn new(kind: SlotKind) -> Self {
+        Self { kind, track: None, watch: Watch::new(), asked: None, waits_since: None, frozen_at: None }
+    }
+
+    /// Something else is in it from now on.
+    pub(super) fn assign(&mut self, track: Option<TrackName>, now: Instant) {
+        self.watch.forgive();
+        let carries = track.is_some() && self.kind != SlotKind::Audio;
+        self.waits_since = carries.then_some(now);
+        self.frozen_at = carries.then(|| now + FROZEN_AFTER);
+        self.track = track;
+    }
+}
+
+impl Bot {
+    /// Latencies of shown frames since the last call, in microseconds.
+    pub fn take_latencies_us(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.latencies_us)
+    }
+
+    /// How long slots took to show what was put into them, since the last call, in microseconds.
+    pub fn take_fills_us(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.fills_us)
+    }
+
+    /// Room messages since the last call, in the order they came.
+    pub fn take_messages(&mut self) -> Vec<RoomMessage> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// What each video slot carries, and what was seen in it.
+    pub fn video_slots(&self) -> impl Iterator<Item = (Option<&TrackName>, Seen)> {
+        let video = self.slots.iter().filter(|slot| slot.kind == SlotKind::Video);
+        video.map(|slot| (slot.track.as_ref(), slot.watch.seen()))
+    }
+
+    /// Whose voices are in its slots.
+    pub fn voices(&self) -> impl Iterator<Item = &TrackName> {
+        self.slots.iter().filter(|slot| slot.kind == SlotKind::Audio).filter_map(|slot| slot.track.as_ref())
+    }
+
+    /// What each encoding of the camera sent, smallest first.
+    pub fn encodings(&self) -> impl Iterator<Item = Sent> {
+        self.players.iter().filter(|player| player.spec().origin.is_some()).map(Player::sent)
+    }
+
+    /// What came of it so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let mut report = self.report.clone();
+        for slot in &self.slots {
+            let seen = slot.watch.seen();
+            report.seen.packets += seen.packets;
+            report.seen.bytes += seen.bytes;
+            report.seen.duplicates += seen.duplicates;
+            report.seen.lost += seen.lost;
+            report.seen.frames += seen.frames;
+            report.seen.key_frames += seen.key_frames;
+            report.seen.undecodable += seen.undecodable;
+            report.seen.freezes += seen.freezes;
+            report.seen.astray += seen.astray;
+            report.seen.corrupt += seen.corrupt;
+        }
+        for sent in self.players.iter().map(Player::sent) {
+            report.sent.packets += sent.packets;
+            report.sent.bytes += sent.bytes;
+            report.sent.frames += sent.frames;
+            report.sent.key_frames += sent.key_frames;
+            report.sent.repairs += sent.repairs;
+            report.sent.key_frames_asked += sent.key_frames_asked;
+        }
+        report.faults += self.outgoing.as_ref().map_or(0, Outgoing::failed);
+        report
+    }
+
+    /// Looks after slots that show nothing.
+    pub(super) fn look_after_slots(&mut self, now: Instant) {
+        let connected = self.stage == Stage::Connected;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.kind == SlotKind::Audio {
+                continue;
+            }
+            let mut notes = Notes {
+                born: self.born,
+                zero: self.config.zero,
+                report: &mut self.report,
+                latencies_us: &mut self.latencies_us,
+                fills_us: &mut self.fills_us,
+            };
+            let Slot { watch, waits_since, frozen_at, .. } = slot;
+            watch.tick(now, |shown| notes.note(shown, waits_since, frozen_at));
+            if slot.frozen_at.is_some_and(|at| at <= now) && connected {
+                self.report.frozen += 1;
+                slot.frozen_at = None;
+            }
+            let waits = slot.track.is_some() && slot.watch.needs_key_frame() && connected;
+            if waits && slot.asked.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_ASK_EVERY) {
+                slot.asked = Some(now);
+                self.report.key_frames_asked += 1;
+                self.uplink.request_key_frame(TrackId(index as u32), 0, now);
+            }
+        }
+    }
+}
+
+/// A packet of a slot came.
+pub(super) fn watch(packet: &Packet<'_>, slots: &mut [Slot], notes: &mut Notes<'_>, now: Instant) {
+    let Some(slot) = slots.get_mut(packet.track.0 as usize) else { return };
+    if slot.kind == SlotKind::Audio {
+        notes.report.audio_packets += 1;
+        return;
+    }
+    let Slot { watch, waits_since, frozen_at, .. } = slot;
+    watch.take(packet, now, |shown| notes.note(shown, waits_since, frozen_at));
+}
+
+/// Where it is written down that a frame was shown.
+pub(super) struct Notes<'a> {
+    pub(super) born: Instant,
+    pub(super) zero: Instant,
+    pub(super) report: &'a mut Report,
+    pub(super) latencies_us: &'a mut Vec<u32>,
+    pub(super) fills_us: &'a mut Vec<u32>,
+}
+
+impl Notes<'_> {
+    fn note(&mut self, shown: Shown, waits_since: &mut Option<Instant>, frozen_at: &mut Option<Instant>) {
+        self.report.first_frame_after.get_or_insert(shown.at.saturating_duration_since(self.born));
+        let sample = |us: u64| us.min(u64::from(u32::MAX)) as u32;
+        if let Some(since) = waits_since.take()
+            && self.fills_us.len() < SAMPLES_MAX
+        {
+            self.fills_us.push(sample(shown.at.saturating_duration_since(since).as_micros() as u64));
+        }
+        *frozen_at = Some(shown.at + FROZEN_AFTER);
+        if let Some(stamp) = shown.stamp
+            && self.latencies_us.len() < SAMPLES_MAX
+        {
+            let at_us = shown.at.saturating_duration_since(self.zero).as_micros() as u64;
+            self.latencies_us.push(sample(at_us.saturating_sub(stamp.sent_us)));
+        }
+    }
+}
