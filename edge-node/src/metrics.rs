@@ -41,7 +41,7 @@ async fn snapshot(doors: &Doors, shard: usize) -> Option<Box<Stats>> {
 type Read = fn(&Stats) -> f64;
 
 /// Plain numbers of a shard: name, kind, help, and where to read it.
-const PLAIN: [(&str, Kind, &str, Read); 22] = [
+const PLAIN: [(&str, Kind, &str, Read); 27] = [
     ("lyceum_rooms", Kind::Gauge, "Rooms hosted.", |s| s.rooms.into()),
     ("lyceum_participants", Kind::Gauge, "Participants, all ways in taken together.", |s| s.participants.into()),
     ("lyceum_published_tracks", Kind::Gauge, "Tracks published here.", |s| s.published.into()),

@@ -223,7 +223,7 @@ proptest::proptest! {
         let mut present: BTreeMap<usize, DownlinkId> = BTreeMap::new();
         let mut known: BTreeMap<(DownlinkId, String), Option<TrackName>> = BTreeMap::new();
         let mut seqs: BTreeMap<(u32, u8), u64> = BTreeMap::new();
-        let mut sealed = std::collections::BTreeSet::new();
+        let mut sealed = BTreeSet::new();
         let keys = crate::srtp::Keys { profile: crate::srtp::Profile::AeadAes128Gcm, key: vec![1; 16], salt: vec![1; 12] };
         for act in acts {
             let find = |room: &Room, who: usize, source: usize| room.track(&info(PEOPLE[who], SOURCES[source], 1).name);

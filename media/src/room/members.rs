@@ -438,10 +438,15 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     let awaits = slot.select.awaits();
     let mut waiting = awaits;
     match (awaits, fresh, track.codec) {
-        (Some(spatial), true, Codec::Vp8) if replay(track, at, spatial, downlinks, now) => {
-            track.layers[usize::from(spatial)].replayed = Some(now);
-            waiting = None;
-        }
+        (Some(spatial), true, Codec::Vp8) => match replay(track, at, spatial, downlinks, now) {
+            Replay::Begun => {
+                track.layers[usize::from(spatial)].replayed = Some(now);
+                waiting = None;
+            }
+            // It begins from the cache as soon as the transport stands: no key frame is needed for that.
+            Replay::NotConnected => waiting = None,
+            Replay::NothingKept => {}
+        },
         (Some(_), true, Codec::Opus | Codec::Other) => repeat(track, at, downlinks, now),
         _ => {}
     }
@@ -453,13 +458,23 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, now: Instant) ->
     if track.codec == Codec::Vp8 { waiting } else { None }
 }
 
-/// Sends a joiner what the cache has from the newest key frame on. Says whether it began.
-fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now: Instant) -> bool {
-    let Some(layer) = track.layers.get(usize::from(spatial)) else { return false };
-    let Some(range) = layer.cache.replay(now) else { return false };
+/// What came of beginning a slot from the cache.
+enum Replay {
+    /// It shows what the cache had.
+    Begun,
+    /// The cache has it, and the transport is not ready: the room tries again when it is.
+    NotConnected,
+    /// The cache has no key frame that is fresh enough.
+    NothingKept,
+}
+
+/// Sends a joiner what the cache has from the newest key frame on.
+fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now: Instant) -> Replay {
+    let Some(layer) = track.layers.get(usize::from(spatial)) else { return Replay::NothingKept };
+    let Some(range) = layer.cache.replay(now) else { return Replay::NothingKept };
     let sink = &track.sinks[at];
     let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, spatial, seq));
-    let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
+    let Some(edge) = edge.map(|packet| packet.timestamp) else { return Replay::NothingKept };
     let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
     let mut began = false;
     for seq in range {
@@ -467,12 +482,11 @@ fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, now:
         let Some(meaning) = Meaning::of(track.codec, &packet) else { continue };
         match downlinks.offer(sink.downlink, sink.slot, &packet, &meaning, begin, now) {
             Ok(fresh) => began |= fresh,
-            // Not connected yet: another packet will try again.
-            Err(Drop::NotConnected) => return false,
+            Err(Drop::NotConnected) => return Replay::NotConnected,
             Err(_) => {}
         }
     }
-    began
+    if began { Replay::Begun } else { Replay::NothingKept }
 }
 
 /// Gives a slot that has just got this voice what it said a moment ago: the syllable by which it was noticed.
