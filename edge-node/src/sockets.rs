@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn pong() -> ToSocket {
-        ToSocket::Say(Box::new(ToClient { seq: 0, body: EdgeSays::Pong { t: 1.0 } }))
+        ToSocket::Say(Saying::new(0, EdgeSays::Pong { t: 1.0 }))
     }
 
     #[test]

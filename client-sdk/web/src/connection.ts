@@ -64,11 +64,12 @@ export class Connection extends Emitter<ConnectionEvents> {
   /** Sends the first offer. The sources to publish have been given to `media` before. */
   async start(view: View): Promise<void> {
     const { tiles, listen } = view;
+    // Said before the offer, so that slots begin with what is shown and not with what came first.
+    if (tiles.length || listen.length) this.show(view);
     this.media.ensureSlots('audio', AUDIO_SLOTS);
     this.media.ensureSlots('screen', SCREEN_SLOTS);
     this.media.ensureSlots('video', videoSlotsFor(videoTiles(tiles), VIDEO_SLOTS_FIRST));
     await this.media.negotiate();
-    if (tiles.length || listen.length) this.show(view);
   }
 
   /** Tells the edge what is on the screen, and asks for more slots when there are more pictures than slots. */

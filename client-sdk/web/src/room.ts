@@ -526,7 +526,10 @@ export class Room extends Emitter<RoomEvents> {
 
   #refused({ code, message, of }: { code: LyceumError['code']; message: string; of: number | null }): void {
     const granting = of === null ? undefined : this.#granting.get(of);
-    if (granting) return granting.refused(new LyceumError(code, message));
+    if (granting) {
+      granting.refused(new LyceumError(code, message));
+      return;
+    }
     const id = of === null ? undefined : this.#messageSeqs.get(of);
     if (id !== undefined) {
       this.#log.refused(id, message);

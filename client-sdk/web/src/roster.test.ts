@@ -27,7 +27,9 @@ describe('the roster', () => {
     expect(change.came.map(each => each.id)).toEqual(['cem']);
     expect(change.changed.map(each => each.name)).toEqual(['Ana']);
     expect(change.left).toEqual([]);
-    expect(roster.apply({ present: [], gone: ['ben'], total: 2, more: false }).left.map(each => each.id)).toEqual(['ben']);
+    expect(
+      roster.apply({ present: [], gone: ['ben'], total: 2, more: false }).left.map(each => each.id),
+    ).toEqual(['ben']);
     expect(roster.people.map(each => each.id)).toEqual(['ana', 'cem']);
   });
 

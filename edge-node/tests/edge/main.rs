@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod client;
+mod grants;
 mod keeper;
 mod metrics;
 mod plane;

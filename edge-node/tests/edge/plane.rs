@@ -65,6 +65,11 @@ impl Plane {
         self.signer.mint(&claims(room, name, 3_600)).unwrap()
     }
 
+    /// A host's: may change what others may do.
+    pub(crate) fn host(&self, room: &str, name: &str) -> String {
+        self.signer.mint(&Claims { grants: Grants::moderator(), ..claims(room, name, 3_600) }).unwrap()
+    }
+
     /// One whose time was over `ago` seconds ago.
     pub(crate) fn expired(&self, room: &str) -> String {
         self.signer.mint(&claims(room, "Late", -60)).unwrap()

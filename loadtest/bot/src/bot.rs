@@ -8,7 +8,7 @@ mod joining;
 mod measuring;
 mod showing;
 
-pub use measuring::Report;
+pub use measuring::{Hung, Report};
 
 use crate::numbering::Numbering;
 use crate::outgoing::Outgoing;
@@ -180,7 +180,13 @@ impl Bot {
         match body {
             EdgeSays::Welcome { participant, grants, resumed, .. } => self.welcome(participant, &grants, resumed),
             EdgeSays::Answer { sdp } => self.answer(&sdp, now),
-            EdgeSays::Roster { present, gone, .. } => self.roster(present, &gone),
+            EdgeSays::Roster { present, gone, .. } => {
+                self.roster(present, &gone);
+                // As a page does: what is shown is known before the media stand.
+                if self.stage >= Stage::Offering {
+                    self.look(now);
+                }
+            }
             EdgeSays::Slots { assigned } => {
                 for assignment in assigned {
                     if let Some(slot) = self.mids.get(&assignment.mid).and_then(|&index| self.slots.get_mut(index)) {

@@ -20,6 +20,6 @@ pub mod player;
 pub mod stamp;
 pub mod watch;
 
-pub use bot::{Bot, Config, Output, Report, Stage};
+pub use bot::{Bot, Config, Hung, Output, Report, Stage};
 pub use clip::Clip;
 pub use plan::{Plan, Turn};

@@ -131,8 +131,8 @@ fn five_hundred_who_come_within_five_seconds_see_a_picture_at_once_and_cost_the_
         .collect();
     mesh.run(seconds(1));
     let cost: Vec<u64> = asked(&mut mesh).iter().zip(&before).map(|(after, before)| after - before).collect();
-    // A question per layer and 500 ms would be twelve; renewing before the last key frame is too old, it is half.
-    assert!(cost.iter().all(|asked| *asked <= 6), "the crowd cost the publisher {cost:?} key frames");
+    // A question per layer and 500 ms would be twelve; one that is renewed before it is too old for joiners is asked for less often.
+    assert!(cost.iter().all(|asked| *asked <= 8), "the crowd cost the publisher {cost:?} key frames");
     let mut waits: Vec<Duration> = crowd
         .iter()
         .map(|bot| {

@@ -458,11 +458,16 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
     let awaits = slot.select.awaits();
     let mut waiting = awaits;
     match (awaits, fresh, track.codec.is_video()) {
-        (Some(spatial), true, true) if replay(track, at, spatial, downlinks, drops, now) => {
-            let line = track.line(spatial);
-            track.layers[line].replayed = Some(now);
-            waiting = None;
-        }
+        (Some(spatial), true, true) => match replay(track, at, spatial, downlinks, drops, now) {
+            Replay::Begun => {
+                let line = track.line(spatial);
+                track.layers[line].replayed = Some(now);
+                waiting = None;
+            }
+            // It begins from the cache as soon as the transport stands: no key frame is needed for that.
+            Replay::NotConnected => waiting = None,
+            Replay::NothingKept => {}
+        },
         (Some(_), true, false) => repeat(track, at, downlinks, drops, now),
         _ => {}
     }
@@ -475,17 +480,30 @@ fn aim(track: &mut Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drop
     if track.codec.is_video() { waiting } else { None }
 }
 
-/// Sends a joiner what the cache has from the newest key frame on. Says whether it began.
-fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drops: &mut Drops, now: Instant) -> bool {
-    let Some(layer) = track.layers.get(track.line(spatial)) else { return false };
-    let Some(range) = layer.cache.replay(now) else { return false };
+/// What came of beginning a slot from the cache.
+enum Replay {
+    /// It shows what the cache had.
+    Begun,
+    /// The cache has it, and the transport is not ready: the room tries again when it is.
+    NotConnected,
+    /// The cache has no key frame that is fresh enough, or the way is too narrow for all that followed it.
+    NothingKept,
+}
+
+/// Sends a joiner what the cache has from the newest key frame on.
+fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drops: &mut Drops, now: Instant) -> Replay {
+    let Some(layer) = track.layers.get(track.line(spatial)) else { return Replay::NothingKept };
+    let Some(range) = layer.cache.replay(now) else { return Replay::NothingKept };
     let sink = &track.sinks[at];
+    if !downlinks.find(sink.downlink).is_some_and(|downlink| downlink.is_ready()) {
+        return Replay::NotConnected;
+    }
     let bytes = |seq| layer.cache.packet(track.id, SeqNo(seq)).map_or(0, |packet| packet.payload.len());
     if !downlinks.affords(sink.downlink, range.clone().map(bytes).sum()) {
-        return false;
+        return Replay::NothingKept;
     }
     let edge = layer.cache.highest().and_then(|seq| layer.cache.packet(track.id, seq));
-    let Some(edge) = edge.map(|packet| packet.timestamp) else { return false };
+    let Some(edge) = edge.map(|packet| packet.timestamp) else { return Replay::NothingKept };
     let begin = Begin::Replay { edge, at: layer.observe.clock().at(edge).unwrap_or(now) };
     let (mut templates, simulcast) = (Templates::default(), !track.shared && track.layers.len() > 1);
     let mut offers = range.filter_map(|seq| {
@@ -503,12 +521,11 @@ fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drop
     loop {
         let some: ArrayVec<Offer<'_>, PENDING_MAX> = offers.by_ref().take(PENDING_MAX).collect();
         if some.is_empty() {
-            return began;
+            return if began { Replay::Begun } else { Replay::NothingKept };
         }
         began |= downlinks.offer(sink.downlink, sink.slot, &some, layers, Turn::Comes, drops, now).began != 0;
         if !began {
-            // Not connected yet: another packet will try again.
-            return false;
+            return Replay::NothingKept;
         }
     }
 }

@@ -30,6 +30,8 @@ const JOINERS_FOLLOW: Duration = Duration::from_millis(1_000);
 /// A key frame that joiners use is renewed at this age: a question, the way there and back, and an encoder's frame before it is
 /// too old.
 const RENEW_AFTER: Duration = Duration::from_millis(1_200);
+/// … and of another node's track a little later: when the crowd is at both, the publisher's own edge asks for both.
+const RENEW_AFTER_FAR: Duration = Duration::from_millis(1_500);
 
 /// A track.
 #[derive(Debug)]
@@ -238,9 +240,13 @@ impl Track {
     /// While joiners keep coming, the next key frame is asked for before the last one is too old for them: none of them waits for
     /// it, and the publisher makes fewer of them than if each joiner had asked.
     pub(super) fn expect_joiners(&mut self, now: Instant) {
+        let renew_after = match self.origin {
+            Origin::Local => RENEW_AFTER,
+            Origin::Link => RENEW_AFTER_FAR,
+        };
         for layer in &mut self.layers {
             let joiners_come = layer.replayed.is_some_and(|at| now.saturating_duration_since(at) <= JOINERS_FOLLOW);
-            if joiners_come && layer.cache.ages(RENEW_AFTER, now) {
+            if joiners_come && layer.cache.ages(renew_after, now) {
                 layer.wish.wish(now);
             }
         }

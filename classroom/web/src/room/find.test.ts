@@ -48,10 +48,12 @@ describe('the list of people', () => {
     expect(rowsInSight(300, 50, 0, 500)).toEqual({ first: 0, end: 18 });
     expect(rowsInSight(300, 50, 5_000, 500)).toEqual({ first: 92, end: 118 });
     expect(rowsInSight(300, 50, 14_500, 500)).toEqual({ first: 282, end: 300 });
-    expect(rowsInSight(3, 50, 9_999, 500), 'after a search the list is shorter than it was scrolled').toEqual({
-      first: 3,
-      end: 3,
-    });
+    expect(rowsInSight(3, 50, 9_999, 500), 'after a search the list is shorter than it was scrolled').toEqual(
+      {
+        first: 3,
+        end: 3,
+      },
+    );
     expect(rowsInSight(0, 50, 0, 500)).toEqual({ first: 0, end: 0 });
   });
 });

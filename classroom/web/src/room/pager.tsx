@@ -6,7 +6,15 @@ import { texts } from '../texts';
 const SWIPE_MIN = 60;
 
 /** Turns the pages of pictures, and says which one is shown. */
-export function Pager({ page, count, onTurn }: { page: number; count: number; onTurn: (by: number) => void }) {
+export function Pager({
+  page,
+  count,
+  onTurn,
+}: {
+  page: number;
+  count: number;
+  onTurn: (by: number) => void;
+}) {
   const { pager: words } = texts;
   if (count < 2) return null;
   return (

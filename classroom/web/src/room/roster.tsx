@@ -123,7 +123,12 @@ const Row = memo(
     const { roster: words } = texts;
     const role = person.moderates ? words.moderates : person.on_stage ? null : words.audience;
     return (
-      <li className={speaking ? 'speaking' : ''} aria-posinset={place} aria-setsize={of} data-person={person.id}>
+      <li
+        className={speaking ? 'speaking' : ''}
+        aria-posinset={place}
+        aria-setsize={of}
+        data-person={person.id}
+      >
         <span className="roster-name">
           {own ? texts.room.youName(person.name) : person.name}
           <small>{[role, words.on(person.edge, person.region)].filter(Boolean).join(' · ')}</small>

@@ -65,7 +65,10 @@ export function Stage({ room, media, screen }: Props) {
   useEffect(() => {
     seated.current = pages.seated;
   });
-  const turn = useCallback((by: number) => setPage(Math.max(0, Math.min(count - 1, page + by))), [count, page]);
+  const turn = useCallback(
+    (by: number) => setPage(Math.max(0, Math.min(count - 1, page + by))),
+    [count, page],
+  );
   const next = () => turn(1);
   const previous = () => turn(-1);
   useShortcuts({ PageDown: next, ArrowRight: next, PageUp: previous, ArrowLeft: previous });
@@ -78,7 +81,9 @@ export function Stage({ room, media, screen }: Props) {
       const person = byId.get(id);
       return person ? [show(person, 'camera')] : [];
     }),
-    ...(page === 0 && own && !(large?.source === 'camera' && large.person.id === me) ? [show(own, 'camera')] : []),
+    ...(page === 0 && own && !(large?.source === 'camera' && large.person.id === me)
+      ? [show(own, 'camera')]
+      : []),
   ];
   const audience = room.people.length - onStage.length;
   const grid = bestGrid(small.length, gridBox);

@@ -1,4 +1,12 @@
-import { type Grants, join, LyceumError, type Published, type Room, type Source, toName } from '@lyceum/client';
+import {
+  type Grants,
+  join,
+  LyceumError,
+  type Published,
+  type Room,
+  type Source,
+  toName,
+} from '@lyceum/client';
 import { type SubmitEvent, useId, useRef, useState } from 'react';
 import { type Invitation, type Role, suggestRoom } from '../link';
 import type { LocalMedia } from '../local-media';

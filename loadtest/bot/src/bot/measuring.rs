@@ -35,11 +35,29 @@ pub struct Report {
     pub assigned: u64,
     /// Times a slot showed nothing of its camera for [`FROZEN_AFTER`].
     pub frozen: u64,
+    /// The first few of them: whose camera, how long after the run's zero, and packets that had come in that slot by then.
+    pub hung: Vec<Hung>,
     /// Datagrams that could not be opened, sealed or understood.
     pub faults: u64,
     /// Why it is over, if it ended otherwise than by `leave`.
     pub ended: Option<String>,
 }
+
+/// A slot that showed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hung {
+    /// Whose camera was in it.
+    pub track: TrackName,
+    /// When it was counted, since the run's zero.
+    pub at: Duration,
+    /// It showed something of it before.
+    pub shown: bool,
+    /// Video packets that had come in the slot by then, from whomever.
+    pub packets: u64,
+}
+
+/// Slots that showed nothing, kept in words; more are only counted.
+const HUNG_MAX: usize = 4;
 
 /// One slot and what was seen in it.
 #[derive(Debug)]
@@ -144,11 +162,16 @@ impl Bot {
                 latencies_us: &mut self.latencies_us,
                 fills_us: &mut self.fills_us,
             };
-            let Slot { watch, waits_since, frozen_at, .. } = slot;
-            watch.tick(now, |shown| notes.note(shown, waits_since, frozen_at));
+            let Slot { watch, track, waits_since, frozen_at, .. } = slot;
+            let carries = track.is_some();
+            watch.tick(now, |shown| notes.note(shown, carries, waits_since, frozen_at));
             if slot.frozen_at.is_some_and(|at| at <= now) && connected {
                 self.report.frozen += 1;
                 slot.frozen_at = None;
+                if let Some(track) = slot.track.clone().filter(|_| self.report.hung.len() < HUNG_MAX) {
+                    let (at, shown) = (now.saturating_duration_since(self.config.zero), slot.waits_since.is_none());
+                    self.report.hung.push(Hung { track, at, shown, packets: slot.watch.seen().packets });
+                }
             }
             let waits = slot.track.is_some() && slot.watch.needs_key_frame() && connected;
             if waits && slot.asked.is_none_or(|at| now.saturating_duration_since(at) >= KEY_FRAME_ASK_EVERY) {
@@ -167,8 +190,9 @@ pub(super) fn watch(packet: &Packet<'_>, slots: &mut [Slot], notes: &mut Notes<'
         notes.report.audio_packets += 1;
         return;
     }
-    let Slot { watch, waits_since, frozen_at, .. } = slot;
-    watch.take(packet, now, |shown| notes.note(shown, waits_since, frozen_at));
+    let Slot { watch, track, waits_since, frozen_at, .. } = slot;
+    let carries = track.is_some();
+    watch.take(packet, now, |shown| notes.note(shown, carries, waits_since, frozen_at));
 }
 
 /// Where it is written down that a frame was shown.
@@ -181,7 +205,13 @@ pub(super) struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn note(&mut self, shown: Shown, waits_since: &mut Option<Instant>, frozen_at: &mut Option<Instant>) {
+    fn note(
+        &mut self,
+        shown: Shown,
+        carries: bool,
+        waits_since: &mut Option<Instant>,
+        frozen_at: &mut Option<Instant>,
+    ) {
         self.report.first_frame_after.get_or_insert(shown.at.saturating_duration_since(self.born));
         let sample = |us: u64| us.min(u64::from(u32::MAX)) as u32;
         if let Some(since) = waits_since.take()
@@ -189,7 +219,8 @@ impl Notes<'_> {
         {
             self.fills_us.push(sample(shown.at.saturating_duration_since(since).as_micros() as u64));
         }
-        *frozen_at = Some(shown.at + FROZEN_AFTER);
+        // A late frame of what is no longer in the slot promises nothing.
+        *frozen_at = carries.then(|| shown.at + FROZEN_AFTER);
         if let Some(stamp) = shown.stamp
             && self.latencies_us.len() < SAMPLES_MAX
         {

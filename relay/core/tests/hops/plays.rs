@@ -141,9 +141,10 @@ fn the_way_and_its_latency_are_measured() {
     assert!((19.0..22.0).contains(&measured[0].latency_ms), "{}", measured[0].latency_ms);
     // The link becomes slower: that is noticed, once it is measured.
     world.at("us").hop.link_quality(&node("eu"), Duration::from_millis(160), 1_400);
-    world.run(SECOND * 5);
+    world.run(SECOND * 4);
     let path = world.at("us").paths[&person("ana")].clone();
-    assert!((70.0..85.0).contains(&path.latency_ms), "{}", path.latency_ms);
+    // What moved by less than 15 % is not told again: it is 80 now.
+    assert!((68.0..92.0).contains(&path.latency_ms), "{}", path.latency_ms);
     assert!(world.at("eu").paths.is_empty(), "its own people have no way to come");
 }
 
