@@ -184,9 +184,9 @@ impl History {
         }
     }
 
-    /// The first packet from `number` on that may still be spoken of, with its source and its number there.
+    /// The first packet from `number` on whose fate is open, with its source and its number there.
     pub(super) fn open_from(&self, number: u64) -> Option<(u64, u32, u16)> {
-        (number.max(self.oldest)..self.next).find_map(|number| {
+        (number.max(self.decided)..self.next).find_map(|number| {
             let entry = &self.ring[self.at(number)];
             let open = matches!(entry.fate, Fate::Unknown | Fate::Missing);
             open.then_some((number, entry.ssrc, entry.sequence))

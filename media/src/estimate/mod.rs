@@ -208,7 +208,8 @@ impl Estimate {
     /// for a subscriber who gives no better feedback.
     pub fn report(&mut self, loss: f32, rtt: Option<Duration>, now: Instant) {
         let now_us = self.tell(now);
-        self.reports.report(loss.clamp(0.0, 1.0), rtt, now_us);
+        let loss = if loss.is_nan() { 0.0 } else { loss.clamp(0.0, 1.0) };
+        self.reports.report(loss, rtt, now_us);
         if let Some(rtt) = rtt
             && self.by_reports()
         {

@@ -14,7 +14,7 @@ use lyceum_wire::rtcp;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub const PACKET_BYTES: usize = 1_200;
+pub(crate) const PACKET_BYTES: usize = 1_200;
 const VOICE_BYTES: usize = 130;
 const VOICE_EVERY: Duration = Duration::from_millis(20);
 const PICTURE_EVERY: Duration = Duration::from_micros(33_333);
@@ -24,7 +24,7 @@ const FEEDBACK_EVERY: Duration = Duration::from_millis(100);
 
 /// What makes pictures.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub(crate) enum Source {
     /// An encoder that follows the target up to a rate.
     Encoder { max_bps: u64 },
     /// Layers of a simulcast: the highest that the target carries.
@@ -35,7 +35,7 @@ pub enum Source {
 
 /// What the viewer tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tells {
+pub(crate) enum Tells {
     TransportWide,
     Congestion,
     ReportsAndRemb,
@@ -44,18 +44,18 @@ pub enum Tells {
 
 /// How a viewer is served.
 #[derive(Debug, Clone)]
-pub struct Viewer {
-    pub source: Source,
-    pub voice: bool,
-    pub tells: Tells,
-    pub back: Shape,
+pub(crate) struct Viewer {
+    pub(crate) source: Source,
+    pub(crate) voice: bool,
+    pub(crate) tells: Tells,
+    pub(crate) back: Shape,
     /// The pacer sends this much at once.
-    pub burst: Duration,
-    pub wanted_bps: Option<u64>,
+    pub(crate) burst: Duration,
+    pub(crate) wanted_bps: Option<u64>,
 }
 
 impl Viewer {
-    pub fn encoder(max_bps: u64, delay: Duration) -> Self {
+    pub(crate) fn encoder(max_bps: u64, delay: Duration) -> Self {
         Self {
             source: Source::Encoder { max_bps },
             voice: false,
@@ -68,24 +68,25 @@ impl Viewer {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Parcel {
+pub(crate) enum Parcel {
     Media { flow: usize, number: u16, ssrc: u32, sequence: u16, bytes: usize, sent: Instant },
     Segment { flow: usize, segment: u64 },
 }
 
 /// The state every ten milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub struct Sample {
-    pub target_bps: u64,
-    pub pacer: Duration,
+pub(crate) struct Sample {
+    pub(crate) target_bps: u64,
+    pub(crate) pacer: Duration,
     /// Bytes of this viewer that arrived so far.
-    pub arrived_bytes: u64,
-    pub queue: Duration,
+    pub(crate) arrived_bytes: u64,
+    pub(crate) queue: Duration,
 }
 
-pub struct Flow {
-    pub estimate: Estimate,
-    pub viewer: Viewer,
+pub(crate) struct Flow {
+    began: Instant,
+    pub(crate) estimate: Estimate,
+    pub(crate) viewer: Viewer,
     back: Link<Vec<u8>>,
     random: Random,
     // Sending.
@@ -98,19 +99,19 @@ pub struct Flow {
     next_picture: Instant,
     next_voice: Instant,
     layer: usize,
-    pub padding_bytes: u64,
+    pub(crate) padding_bytes: u64,
     // Receiving.
     recorder: Recorder,
     /// The viewer's clock is this much ahead.
-    pub clock_ahead: Duration,
+    pub(crate) clock_ahead: Duration,
     arrivals: BTreeMap<u32, Stream>,
     next_told: Instant,
     reception: Reception,
-    pub arrived_bytes: u64,
+    pub(crate) arrived_bytes: u64,
     /// Feedback kept back to be delivered late.
-    pub kept: Vec<Vec<u8>>,
-    pub keep_next: usize,
-    pub samples: Vec<Sample>,
+    pub(crate) kept: Vec<Vec<u8>>,
+    pub(crate) keep_next: usize,
+    pub(crate) samples: Vec<Sample>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -145,27 +146,26 @@ struct Other {
     flow: Greedy,
     back: Link<u64>,
     until: Option<Instant>,
-    pub arrived_bytes: u64,
+    pub(crate) arrived_bytes: u64,
 }
 
-pub struct World {
-    pub zero: Instant,
-    pub now: Instant,
-    pub link: Link<Parcel>,
-    pub flows: Vec<Flow>,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) link: Link<Parcel>,
+    pub(crate) flows: Vec<Flow>,
     others: Vec<Other>,
     seed: u64,
     steps: u64,
 }
 
 impl World {
-    pub fn new(shape: Shape, seed: u64) -> Self {
+    pub(crate) fn new(shape: Shape, seed: u64) -> Self {
         let zero = Instant::now();
         let link = Link::new(shape, seed, zero);
-        Self { zero, now: zero, link, flows: Vec::new(), others: Vec::new(), seed, steps: 0 }
+        Self { now: zero, link, flows: Vec::new(), others: Vec::new(), seed, steps: 0 }
     }
 
-    pub fn add(&mut self, viewer: Viewer) -> usize {
+    pub(crate) fn add(&mut self, viewer: Viewer) -> usize {
         let now = self.now;
         let seed = self.seed.wrapping_mul(31).wrapping_add(self.flows.len() as u64 + 1);
         let mut estimate = Estimate::new(now);
@@ -173,6 +173,7 @@ impl World {
             estimate.wanted(wanted, now);
         }
         self.flows.push(Flow {
+            began: now,
             estimate,
             back: Link::new(viewer.back, seed ^ 0xbac, now),
             random: Random::new(seed),
@@ -201,17 +202,17 @@ impl World {
     }
 
     /// A flow that takes what it can get, for so long.
-    pub fn greedy(&mut self, growth: Growth, delay: Duration, lasts: Option<Duration>) {
+    pub(crate) fn greedy(&mut self, growth: Growth, delay: Duration, lasts: Option<Duration>) {
         let back = Link::new(Shape::free(delay), self.seed ^ 0x7c9, self.now);
         let until = lasts.map(|lasts| self.now + lasts);
         self.others.push(Other { flow: Greedy::new(growth, self.now), back, until, arrived_bytes: 0 });
     }
 
-    pub fn set(&mut self, shape: Shape) {
+    pub(crate) fn set(&mut self, shape: Shape) {
         self.link.set(shape, self.now);
     }
 
-    pub fn run(&mut self, lasts: Duration) {
+    pub(crate) fn run(&mut self, lasts: Duration) {
         let until = self.now + lasts;
         while self.now < until {
             self.step();
@@ -263,33 +264,33 @@ impl World {
 
 impl Flow {
     /// Average target over the last so many seconds, kbit/s.
-    pub fn target_kbps(&self, seconds: f64) -> f64 {
+    pub(crate) fn target_kbps(&self, seconds: f64) -> f64 {
         let count = ((seconds * 100.0) as usize).clamp(1, self.samples.len());
         let last = &self.samples[self.samples.len() - count..];
         last.iter().map(|s| s.target_bps as f64).sum::<f64>() / count as f64 / 1_000.0
     }
 
     /// Least target over the last so many seconds, kbit/s.
-    pub fn least_kbps(&self, seconds: f64) -> f64 {
+    pub(crate) fn least_kbps(&self, seconds: f64) -> f64 {
         let count = ((seconds * 100.0) as usize).clamp(1, self.samples.len());
         let last = &self.samples[self.samples.len() - count..];
         last.iter().map(|s| s.target_bps).min().unwrap_or(0) as f64 / 1_000.0
     }
 
     /// What arrived over the last so many seconds, kbit/s.
-    pub fn arrived_kbps(&self, seconds: f64) -> f64 {
+    pub(crate) fn arrived_kbps(&self, seconds: f64) -> f64 {
         let count = ((seconds * 100.0) as usize).clamp(2, self.samples.len());
         let last = &self.samples[self.samples.len() - count..];
         (last[count - 1].arrived_bytes - last[0].arrived_bytes) as f64 * 8.0 / ((count - 1) as f64 * 10.0)
     }
 
     /// This quantile of the queue in the network over the last so many seconds, ms.
-    pub fn queue_ms(&self, seconds: f64, quantile: f64) -> f64 {
+    pub(crate) fn queue_ms(&self, seconds: f64, quantile: f64) -> f64 {
         self.quantile(seconds, quantile, |sample| sample.queue)
     }
 
     /// The same of the pacer's.
-    pub fn pacer_ms(&self, seconds: f64, quantile: f64) -> f64 {
+    pub(crate) fn pacer_ms(&self, seconds: f64, quantile: f64) -> f64 {
         self.quantile(seconds, quantile, |sample| sample.pacer)
     }
 
@@ -301,12 +302,12 @@ impl Flow {
     }
 
     /// Seconds from the beginning until the target first reached this.
-    pub fn reached_after(&self, kbps: f64) -> Option<f64> {
+    pub(crate) fn reached_after(&self, kbps: f64) -> Option<f64> {
         self.samples.iter().position(|s| s.target_bps as f64 >= kbps * 1_000.0).map(|n| n as f64 / 100.0)
     }
 
     /// Feedback of bytes, as the wire would deliver it.
-    pub fn take_feedback(&mut self, bytes: &[u8], now: Instant) {
+    pub(crate) fn take_feedback(&mut self, bytes: &[u8], now: Instant) {
         for packet in rtcp::Compound::new(bytes) {
             match packet {
                 Ok(rtcp::Packet::Transport(feedback)) => self.estimate.feedback(&feedback, now),
@@ -481,7 +482,7 @@ impl Flow {
                     .map(|(ssrc, begin, fates)| rtcp::StreamFates { ssrc: *ssrc, begin: *begin, fates })
                     .collect();
                 // Began near the wrap of 32 bits.
-                let since = now.duration_since(self.samples_zero(now)).as_secs_f64() + 65_530.0;
+                let since = now.duration_since(self.began).as_secs_f64() + 65_530.0;
                 let timestamp = ((since * 65_536.0) as u64 & 0xffff_ffff) as u32;
                 let mut writer = rtcp::Writer::new(&mut buffer);
                 writer.congestion_feedback(1, timestamp, &streams).unwrap();
@@ -521,10 +522,6 @@ impl Flow {
         }
     }
 
-    fn samples_zero(&self, now: Instant) -> Instant {
-        now - Duration::from_millis(self.samples.len() as u64 * SAMPLE_EVERY)
-    }
-
     fn hear(&mut self, now: Instant) {
         while let Some((at, bytes)) = self.back.take_due(now) {
             self.take_feedback(&bytes, at);
@@ -541,7 +538,7 @@ impl Flow {
 
 impl World {
     /// What the greedy flows got so far, in bytes.
-    pub fn greedy_bytes(&self) -> u64 {
+    pub(crate) fn greedy_bytes(&self) -> u64 {
         self.others.iter().map(|other| other.arrived_bytes).sum()
     }
 }
