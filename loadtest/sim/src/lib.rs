@@ -20,6 +20,6 @@ mod network;
 
 pub use findings::Findings;
 pub use greedy::{Greedy, Growth, SEGMENT_BYTES};
-pub use link::{Bottleneck, Bursts, Gate, Link, Lost, Passed, Shape, Wobble};
+pub use link::{Bottleneck, Gate, Link, Lost, Passed, Shape, Wobble};
 pub use mesh::{BotId, EdgeId, Mesh, Setup};
 pub use network::{Bursts, Conditions, Limit, Random};

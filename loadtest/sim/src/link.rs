@@ -7,7 +7,7 @@
 //!
 //! [`Conditions`] say what happens behind the queue. Everything is drawn from one seeded source.
 
-use crate::network::{Conditions, Random, Underway};
+use crate::network::{Bursts, Conditions, Random, Underway};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -46,15 +46,6 @@ pub struct Wobble {
     pub least_percent: u64,
     /// Greatest share in percent.
     pub most_percent: u64,
-}
-
-/// Two states, as Gilbert described them: in the bad one everything is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bursts {
-    /// Chance per packet of going from good to bad, of a million.
-    pub begin_per_million: u32,
-    /// Chance per packet of going back, of a million.
-    pub end_per_million: u32,
 }
 
 /// Opens for a moment after a time between the two, and lets everything through that has come up to it.
@@ -285,7 +276,8 @@ impl<T: Clone> Link<T> {
         } else {
             self.bad = false;
         }
-        let bad = self.bad;
+        let burst = self.shape.bursts.map_or(0, |bursts| bursts.loss_per_million);
+        let bad = self.bad && self.random.chance(burst);
         let arrivals: Vec<Duration> = self.shape.way.arrivals(&mut self.random).filter(|_| !bad).collect();
         if arrivals.is_empty() {
             self.passed.by_chance += 1;
@@ -388,7 +380,8 @@ mod tests {
         assert!((850..1_150).contains(&alone) && gaps > 850, "{alone} in {gaps}");
         shape.way.loss_per_million = 0;
         // One in a hundred begins a burst of ten on average.
-        shape.bursts = Some(Bursts { begin_per_million: 10_000, end_per_million: 100_000 });
+        shape.bursts =
+            Some(Bursts { begin_per_million: 10_000, end_per_million: 100_000, loss_per_million: 1_000_000 });
         let (bursts, gaps) = lost(shape);
         assert!((1_400..2_300).contains(&bursts) && (140..240).contains(&gaps), "{bursts} in {gaps}");
     }

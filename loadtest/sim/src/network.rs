@@ -140,6 +140,14 @@ impl Conditions {
         Self { limit: Some(Limit { bits_per_second, queue }), ..self }
     }
 
+    /// After which times a packet arrives: never, once or twice. Bursts and bottlenecks are the business of whoever has a past.
+    pub(crate) fn arrivals(&self, random: &mut Random) -> impl Iterator<Item = Duration> + use<> {
+        let lost = random.chance(self.loss_per_million);
+        let doubled = random.chance(self.doubled_per_million);
+        let (first, second) = (self.delay + random.up_to(self.jitter), self.delay + random.up_to(self.jitter));
+        [(!lost).then_some(first), doubled.then_some(second)].into_iter().flatten()
+    }
+
     /// Whether anything can be lost on it.
     #[must_use]
     pub fn loses(&self) -> bool {

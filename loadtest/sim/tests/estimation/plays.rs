@@ -251,7 +251,8 @@ fn random_loss_is_no_reason_to_send_less() {
         }
         // The same in bursts of five packets.
         let mut shape = Shape::narrow(10 * MBIT, ms(100), ms(50));
-        shape.bursts = Some(Bursts { begin_per_million: 10_000, end_per_million: 200_000 });
+        shape.bursts =
+            Some(Bursts { begin_per_million: 10_000, end_per_million: 200_000, loss_per_million: 1_000_000 });
         let mut world = alone(shape, seed);
         world.run(seconds(60));
         at_least("bursts of loss", world.flows[0].least_kbps(40.0), 1_800.0);
@@ -500,7 +501,8 @@ fn bounds_and_memory_hold_on_any_network() {
                 shape.gate = Some(Gate { least: ms(1 + random.below(30)), most: ms(31 + random.below(60)) });
             }
             if random.below(3) == 0 {
-                shape.bursts = Some(Bursts { begin_per_million: 5_000, end_per_million: 50_000 });
+                shape.bursts =
+                    Some(Bursts { begin_per_million: 5_000, end_per_million: 50_000, loss_per_million: 1_000_000 });
             }
             shape
         };
