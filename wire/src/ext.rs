@@ -175,8 +175,11 @@ impl Map {
         Self::default()
     }
 
-    /// Binds `id` (1–14, as Chromium and Firefox use them; others are ignored) to `kind`.
+    /// Binds `id` to `kind`; 0 and 15, which no element can have in both forms, are ignored (RFC 8285 §4.2).
     pub fn set(&mut self, id: u8, kind: Kind) {
+        if id == 15 {
+            return;
+        }
         if let Some(place) = usize::from(id).checked_sub(1).and_then(|index| self.kinds.get_mut(index)) {
             *place = Some(kind);
         }
@@ -294,8 +297,9 @@ pub fn abs_send_time(micros: u64) -> u32 {
 
 const PROFILE_ONE_BYTE: u16 = 0xbede;
 const PROFILE_TWO_BYTE: u16 = 0x1000;
-/// Ids a [`Map`] can hold: those of the one-byte form, the only ones browsers hand out.
-const IDS_MAX: usize = 14;
+/// Ids a [`Map`] can hold: browsers go on above those of the one-byte form when they offer many extensions; 32 are twice
+/// what Chromium has.
+const IDS_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests;

@@ -102,9 +102,15 @@ impl Template {
         match descriptor_len {
             0 => self.len,
             _ if self.descriptor_id == 0 => self.len,
-            1..=16 => self.len + (1 + descriptor_len).next_multiple_of(4),
+            _ if self.is_narrow(descriptor_len) => self.len + (1 + descriptor_len).next_multiple_of(4),
             _ => BLOCK_AT + (self.wide_bytes + 2 + descriptor_len).next_multiple_of(4),
         }
+    }
+
+    /// Whether a descriptor of this length is a one-byte element.
+    #[inline]
+    fn is_narrow(&self, descriptor_len: usize) -> bool {
+        Form::OneByte.fits(self.descriptor_id, descriptor_len)
     }
 
     /// Appends the header with its holes filled.
@@ -130,7 +136,7 @@ impl Template {
             return;
         }
         let end = start + self.len(descriptor.len());
-        let form = if descriptor.len() <= 16 { Form::OneByte } else { Form::TwoByte };
+        let form = if self.is_narrow(descriptor.len()) { Form::OneByte } else { Form::TwoByte };
         if form == Form::OneByte {
             out.extend_from_slice(&self.bytes[..self.len]);
             out.push(self.descriptor_id << 4 | (descriptor.len() - 1) as u8);
@@ -169,19 +175,18 @@ mod tests {
     #[test]
     fn holes_are_where_a_reader_finds_them() {
         let mut map = ext::Map::new();
-        for (id, kind) in [
-            (3, Kind::Mid),
-            (5, Kind::TransportSequence),
-            (2, Kind::AbsSendTime),
-            (1, Kind::AudioLevel),
-            (12, Kind::DependencyDescriptor),
-        ] {
+        for (id, kind) in [(3, Kind::Mid), (5, Kind::TransportSequence), (2, Kind::AbsSendTime), (1, Kind::AudioLevel)]
+        {
             map.set(id, kind);
         }
+        let (mut low, mut high) = (map.clone(), map);
+        low.set(12, Kind::DependencyDescriptor);
+        high.set(17, Kind::DependencyDescriptor);
         let lengths = [0, 3, 5, 16, 17, 255];
-        for (len, mid) in lengths.into_iter().flat_map(|len| ["0", "a-mid-of-16-byte"].map(|mid| (len, mid))) {
+        let mids = |len| [(len, "0", &low), (len, "a-mid-of-16-byte", &low), (len, "1", &high)];
+        for (len, mid, map) in lengths.into_iter().flat_map(mids) {
             let descriptor: Vec<u8> = (1..=len as u8).collect();
-            let mut template = Template::new(0xdead_beef, mid, &map, true);
+            let mut template = Template::new(0xdead_beef, mid, map, true);
             template.set_contributor(77);
             let mut out = vec![9; 5];
             let level = AudioLevel { below_full: 33, voice: true };

@@ -59,8 +59,10 @@ fn known_extensions_are_read_by_the_negotiated_ids() {
     }
     map.set(0, Kind::Mid);
     map.set(15, Kind::Mid);
+    map.set(17, Kind::PlayoutDelay);
     assert_eq!((map.kind(0), map.kind(8), map.kind(15)), (None, None, None));
-    assert_eq!((map.id(Kind::TransportSequence), map.id(Kind::PlayoutDelay)), (Some(6), None));
+    assert_eq!((map.kind(17), map.kind(32), map.kind(255)), (Some(Kind::PlayoutDelay), None, None));
+    assert_eq!((map.id(Kind::TransportSequence), map.id(Kind::VideoOrientation)), (Some(6), None));
 
     let body = hex("10 30 20 68 31 7100 40 a5 52 123456 61 beef 72 800001 80 01");
     let known = map.read(Elements::new(0xbede, &body));
