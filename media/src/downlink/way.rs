@@ -188,10 +188,16 @@ impl Downlinks {
     pub(crate) fn schedule(&mut self, id: DownlinkId, now: Instant) {
         let Some(downlink) = self.find_mut(id) else { return };
         let next = downlink.way.next_due(now);
-        let before = std::mem::replace(&mut downlink.way.due, next);
+        let before = downlink.way.due;
+        // What is due stays due, however often it is asked: else a steady stream would put it off for ever.
+        let next = match (before, next) {
+            (Some(before), Some(next)) => Some(before.min(next)),
+            (_, next) => next,
+        };
         if before == next {
             return;
         }
+        downlink.way.due = next;
         if let Some(before) = before {
             self.paced.remove(&(before, id));
         }

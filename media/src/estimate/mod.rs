@@ -532,10 +532,17 @@ impl Estimate {
             us: self.now_us,
             bps: self.target_bps as f64,
             wanted_bps: self.wanted_bps,
-            limited: self.limited.lately(LIMITED_LATELY_US, self.now_us),
+            limited: self.limited.lately(LIMITED_LATELY_US, self.now_us) || self.is_between_steps(),
             calm: self.is_idle()
                 || (self.trend.usage() != Usage::Over && self.queue.wait_ms() < CALM_MS && self.silence.is_none()),
         }
+    }
+
+    /// Layers come in steps: what is sent is the most that fits, the next step does not, and without trying nobody knows better.
+    fn is_between_steps(&self) -> bool {
+        let arrives = self.throughput.bps().unwrap_or(f64::MAX);
+        let target = self.target_bps as f64;
+        self.wanted_bps.is_some_and(|wanted| wanted > target * STEP_WANTED) && arrives < target * STEP_FILLS
     }
 
     /// Nothing is under way and nothing was heard for a while: whatever stood in a queue is gone, though no feedback says so.
@@ -557,6 +564,9 @@ impl Estimate {
     }
 }
 
+/// More is wanted when it is this multiple of the target, and what arrives leaves room when it is less than this share of it.
+const STEP_WANTED: f64 = 1.05;
+const STEP_FILLS: f64 = 0.7;
 /// A way on which nothing was under way for this long has no queue, in µs.
 const IDLE_US: u64 = 500_000;
 /// The pacer's pace as a multiple of the target, usually and while a queue of so many ms stands in the network.

@@ -21,15 +21,8 @@ pub(crate) const OPUS: u8 = 111;
 pub(crate) const VP8: u8 = 96;
 pub(crate) const VP8_RTX: u8 = 97;
 
-pub(crate) fn extensions() -> [(u8, Kind); 6] {
-    [
-        (1, Kind::Mid),
-        (2, Kind::AbsSendTime),
-        (3, Kind::TransportSequence),
-        (4, Kind::AudioLevel),
-        (5, Kind::Rid),
-        (6, Kind::RepairedRid),
-    ]
+pub(crate) fn extensions() -> [(u8, Kind); 5] {
+    [(1, Kind::Mid), (2, Kind::AbsSendTime), (4, Kind::AudioLevel), (5, Kind::Rid), (6, Kind::RepairedRid)]
 }
 
 fn map() -> ext::Map {

@@ -522,6 +522,9 @@ impl World {
             if node.hop.deadline().is_some_and(|at| at <= now) {
                 node.hop.handle_timeout(&mut node.downlinks, now);
             }
+            while let Some(id) = node.downlinks.poll_paced(now) {
+                node.hop.room.pace(id, &mut node.downlinks, now);
+            }
         }
         self.settle();
     }
