@@ -57,7 +57,7 @@ fn offer_this(
     let meaning = Meaning::of(Codec::Opus, &packet).unwrap();
     let mut drops = Drops::default();
     let offers = [Offer { packet, meaning, begin: Begin::Live { at: now } }];
-    let taken = downlinks.offer(id, SlotIndex(slot), &offers, 1, Turn::Comes, &mut drops, now);
+    let taken = downlinks.offer(id, SlotIndex(slot), &offers, Terms { layers: 1, turn: Turn::Comes }, &mut drops, now);
     match drops.iter().find(|(_, count)| *count != 0) {
         Some((reason, _)) => Err(reason),
         None => Ok(taken.began != 0),

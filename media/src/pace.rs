@@ -73,7 +73,7 @@ impl Pace {
     }
 
     /// The next one whose turn it is.
-    pub fn next(&mut self) -> Option<Waiting> {
+    pub fn pop(&mut self) -> Option<Waiting> {
         let next = self.queue.pop_front()?;
         self.queued_bytes -= usize::from(next.len);
         Some(next)
@@ -162,10 +162,10 @@ mod tests {
         let taken = (0..).take_while(|seq| pace.wait(waiting(0, *seq), 1_000_000)).count();
         assert_eq!(taken, 50, "400 ms at 1 Mbit/s");
         assert_eq!(pace.delay(1_000_000), QUEUE_MAX);
-        assert_eq!(pace.next(), Some(waiting(0, 0)));
+        assert_eq!(pace.pop(), Some(waiting(0, 0)));
         assert!(pace.wait(waiting(1, 7), 1_000_000));
         assert_eq!(pace.forget(SlotIndex(0)), 49);
-        assert_eq!((pace.next(), pace.next()), (Some(waiting(1, 7)), None));
+        assert_eq!((pace.pop(), pace.pop()), (Some(waiting(1, 7)), None));
         assert!(pace.is_idle());
         let at_a_crawl = (0..).take_while(|seq| pace.wait(waiting(0, *seq), 1)).count();
         assert_eq!(at_a_crawl, QUEUE_PACKETS_MIN);

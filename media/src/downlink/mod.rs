@@ -145,6 +145,15 @@ pub(crate) enum Turn {
     Waited,
 }
 
+/// On which terms packets are offered to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Of these spatial layers the slot takes any, a bit each.
+    pub(crate) layers: u8,
+    /// They come, or have waited.
+    pub(crate) turn: Turn,
+}
+
 /// Why a packet is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -387,19 +396,18 @@ impl Downlinks {
         }
     }
 
-    /// Packets of one track for one slot, in order: the hot path. `layers`: of these the slot takes any, a bit each. What the way
-    /// does not carry yet waits, unless `turn` says that it has waited.
+    /// Packets of one track for one slot, in order: the hot path. What the way does not carry yet waits, unless it has waited.
     #[inline]
     pub(crate) fn offer(
         &mut self,
         id: DownlinkId,
         slot: SlotIndex,
         offers: &[Offer<'_>],
-        layers: u8,
-        turn: Turn,
+        terms: Terms,
         drops: &mut Drops,
         now: Instant,
     ) -> Taken {
+        let Terms { layers, turn } = terms;
         let mut taken = Taken::default();
         let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation());
         let Some(downlink) = entry.and_then(|e| e.downlink.as_deref_mut()) else {

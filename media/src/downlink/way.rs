@@ -212,7 +212,7 @@ impl Downlinks {
         if way.pace.is_idle() || !way.may_send(now) {
             return None;
         }
-        way.pace.next()
+        way.pace.pop()
     }
 
     /// Whether a probe lacks media now.

@@ -11,7 +11,7 @@
 
 use super::state::{LayerState, PENDING_MAX, Pending, Track};
 use super::{Room, find_mut};
-use crate::downlink::{Downlinks, Turn};
+use crate::downlink::{Downlinks, Terms, Turn};
 use crate::drop::Drop;
 use crate::packet::TrackId;
 use crate::sink::{Begin, Offer};
@@ -69,7 +69,8 @@ impl Room {
                 other_layer += offers.len() as u64;
                 continue;
             }
-            let taken = downlinks.offer(sink.downlink, sink.slot, &offers, sink.mask, Turn::Comes, drops, now);
+            let terms = Terms { layers: sink.mask, turn: Turn::Comes };
+            let taken = downlinks.offer(sink.downlink, sink.slot, &offers, terms, drops, now);
             awaits |= taken.awaits;
             began |= taken.began;
         }

@@ -4,7 +4,7 @@ use super::air::{PREROLL, preroll};
 use super::share::Shared;
 use super::state::{PENDING_MAX, Sink, Track};
 use super::{Assigned, Event, Room, find_mut};
-use crate::downlink::{DownlinkId, Downlinks, SlotIndex, Turn};
+use crate::downlink::{DownlinkId, Downlinks, SlotIndex, Terms, Turn};
 use crate::drop::Drops;
 use crate::frame;
 use crate::packet::{Codec, Packet, TrackId};
@@ -517,13 +517,13 @@ fn replay(track: &Track, at: usize, spatial: u8, downlinks: &mut Downlinks, drop
         Some(Offer { packet, meaning: Meaning::of(track.codec, &packet)?, begin })
     });
     let mut began = false;
-    let layers = sink.mask | 1 << (spatial & 7);
+    let terms = Terms { layers: sink.mask | 1 << (spatial & 7), turn: Turn::Comes };
     loop {
         let some: ArrayVec<Offer<'_>, PENDING_MAX> = offers.by_ref().take(PENDING_MAX).collect();
         if some.is_empty() {
             return if began { Replay::Begun } else { Replay::NothingKept };
         }
-        began |= downlinks.offer(sink.downlink, sink.slot, &some, layers, Turn::Comes, drops, now).began != 0;
+        began |= downlinks.offer(sink.downlink, sink.slot, &some, terms, drops, now).began != 0;
         if !began {
             return Replay::NothingKept;
         }
@@ -542,7 +542,8 @@ fn repeat(track: &Track, at: usize, downlinks: &mut Downlinks, drops: &mut Drops
     });
     // A slot that cannot take it now takes what comes next.
     let some: ArrayVec<Offer<'_>, PENDING_MAX> = said.take(PENDING_MAX).collect();
-    let _ = downlinks.offer(sink.downlink, sink.slot, &some, 1, Turn::Comes, drops, now);
+    let terms = Terms { layers: 1, turn: Turn::Comes };
+    let _ = downlinks.offer(sink.downlink, sink.slot, &some, terms, drops, now);
 }
 
 /// Which slots take tracks of a kind.

@@ -8,7 +8,7 @@
 use super::state::Track;
 use super::{Room, find_mut};
 use crate::allocate::{self, Class, Step, Want};
-use crate::downlink::{Budget, DownlinkId, Downlinks, SlotIndex, Turn, Why};
+use crate::downlink::{Budget, DownlinkId, Downlinks, SlotIndex, Terms, Turn, Why};
 use crate::drop::Drop;
 use crate::packet::TrackId;
 use crate::seq::SeqNo;
@@ -46,7 +46,8 @@ impl Room {
                 self.drops.count(Drop::NotInCache);
                 continue;
             };
-            let taken = downlinks.offer(id, waiting.slot, &[offer], u8::MAX, Turn::Waited, &mut self.drops, now);
+            let terms = Terms { layers: u8::MAX, turn: Turn::Waited };
+            let taken = downlinks.offer(id, waiting.slot, &[offer], terms, &mut self.drops, now);
             let awaits = taken.awaits != 0 && track.layers[track.line(waiting.spatial)].stalls(now);
             if taken.began != 0 || awaits {
                 changed.push((waiting.track, waiting.spatial, awaits));

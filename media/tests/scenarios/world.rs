@@ -515,9 +515,13 @@ impl World {
     fn arrive(&mut self) {
         let everybody: Vec<String> = self.people.keys().cloned().collect();
         for who in everybody {
-            loop {
-                let Some(narrow) = &mut self.people.get_mut(&who).unwrap().narrow else { break };
-                let Some((at, mut datagram)) = narrow.under_way.pop_front_if(|(at, _)| *at <= self.now) else { break };
+            let mut due = Vec::new();
+            if let Some(narrow) = &mut self.people.get_mut(&who).unwrap().narrow {
+                while narrow.under_way.front().is_some_and(|(at, _)| *at <= self.now) {
+                    due.extend(narrow.under_way.pop_front());
+                }
+            }
+            for (at, mut datagram) in due {
                 self.download(&who, &mut datagram, at);
             }
         }

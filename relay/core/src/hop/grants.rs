@@ -57,7 +57,9 @@ impl Grants {
 
     /// Takes out what is over: all of one node, or what nobody answered in time.
     fn over(&mut self, is_over: impl Fn(&Asked) -> bool) -> Vec<(u32, Asked)> {
-        self.asked.extract_if(.., |_, asked| is_over(asked)).collect()
+        let over: Vec<u32> =
+            self.asked.iter().filter(|(_, asked)| is_over(asked)).map(|(request, _)| *request).collect();
+        over.into_iter().filter_map(|request| self.asked.remove_entry(&request)).collect()
     }
 }
 
