@@ -48,8 +48,12 @@ struct Graph {
 impl Graph {
     /// Normal (not dev, not build) dependencies as cargo resolves them for this workspace.
     fn read() -> Self {
+        // For this machine only: packages of other systems need not be here, and are not on a new one.
+        let rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("-vV").output();
+        let rustc = String::from_utf8(rustc.expect("rustc runs").stdout).expect("rustc speaks UTF-8");
+        let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc says its host");
         let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+            .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .expect("cargo runs");
