@@ -64,12 +64,12 @@ function sent(who: Person): Promise<Sent[]> {
     return [...rows.values()]
       .filter(row => row.type === 'outbound-rtp' && row.kind === 'video')
       .map(row => ({
-        rid: String(row.rid ?? ''),
+        rid: typeof row.rid === 'string' ? row.rid : '',
         width: Number(row.frameWidth ?? 0),
-        mode: String(row.scalabilityMode ?? ''),
+        mode: typeof row.scalabilityMode === 'string' ? row.scalabilityMode : '',
         active: row.active !== false,
         frames: Number(row.framesEncoded ?? 0),
-        codec: String(rows.get(String(row.codecId))?.mimeType ?? ''),
+        codec: rows.get(String(row.codecId))?.mimeType as string,
       }));
   });
 }
@@ -84,7 +84,7 @@ function received(who: Person): Promise<string[]> {
     const pictures = [...rows.values()].filter(
       row => row.type === 'inbound-rtp' && row.kind === 'video' && Number(row.framesDecoded ?? 0) > 0,
     );
-    return pictures.map(row => String(rows.get(String(row.codecId))?.mimeType ?? ''));
+    return pictures.map(row => rows.get(String(row.codecId))?.mimeType as string);
   });
 }
 
