@@ -53,7 +53,8 @@ impl Grants {
 
     /// Takes out what is over: all of one node, or what nobody answered in time.
     fn over(&mut self, is_over: impl Fn(&Asked) -> bool) -> Vec<u32> {
-        let over: Vec<u32> = self.asked.iter().filter(|(_, asked)| is_over(asked)).map(|(request, _)| *request).collect();
+        let over: Vec<u32> =
+            self.asked.iter().filter(|(_, asked)| is_over(asked)).map(|(request, _)| *request).collect();
         self.asked.retain(|request, _| !over.contains(request));
         over
     }
