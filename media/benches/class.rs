@@ -105,6 +105,7 @@ impl Class {
             codec: if sound { "opus" } else { "VP8" }.into(),
             clock_hz: if sound { 48_000 } else { 90_000 },
             layers: vec![LayerInfo::default(); if sound { 1 } else { 3 }],
+            shared: false,
             muted: false,
         };
         let (now, mut track) = (self.now, TrackId(0));
@@ -142,6 +143,8 @@ impl Class {
                 timestamp: *next as u32 * 960,
                 marker: false,
                 flags: Flags::default(),
+                frame: None,
+                descriptor: &[],
                 level: Some(AudioLevel { minus_dbov: 20, voice: true }),
                 arrived: self.now,
                 age: Duration::ZERO,
