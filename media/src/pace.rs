@@ -63,8 +63,8 @@ impl Pace {
     /// be watched, and stands in the way of what comes after it.
     pub fn wait(&mut self, waiting: Waiting, bps: u64) -> bool {
         let bytes = self.queued_bytes + usize::from(waiting.len);
-        let time = Duration::from_secs_f64(bytes as f64 * 8.0 / bps.max(1) as f64);
-        if self.queue.len() >= QUEUE_PACKETS_MAX || (time > QUEUE_MAX && self.queue.len() >= QUEUE_PACKETS_MIN) {
+        let late = delay(bytes, bps) > QUEUE_MAX && self.queue.len() >= QUEUE_PACKETS_MIN;
+        if self.queue.len() >= QUEUE_PACKETS_MAX || late {
             return false;
         }
         self.queued_bytes = bytes;
@@ -94,12 +94,6 @@ impl Pace {
         self.queue.is_empty()
     }
 
-    /// How long the last one will wait.
-    #[must_use]
-    pub fn delay(&self, bps: u64) -> Duration {
-        Duration::from_secs_f64(self.queued_bytes as f64 * 8.0 / bps.max(1) as f64)
-    }
-
     fn drain(&mut self, bps: u64, now: Instant) {
         let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         self.at = Some(now);
@@ -107,12 +101,17 @@ impl Pace {
     }
 }
 
+/// How long so many bytes take to leave.
+fn delay(bytes: usize, bps: u64) -> Duration {
+    Duration::from_secs_f64(bytes as f64 * 8.0 / bps.max(1) as f64)
+}
+
 /// How full the bucket may be before media wait, in bytes.
 fn brim(bps: u64) -> f64 {
     (bps as f64 / 8.0 * BURST.as_secs_f64()).max(BURST_BYTES_MIN)
 }
 
-/// A burst is what the pace carries in this time: a picture at 30 a second, at the usual 2.5 times its rate.
+/// A burst is what the pace carries in this time: most of a picture at 30 a second, at one and a half times its rate.
 pub const BURST: Duration = Duration::from_millis(20);
 /// … and never less than this, in bytes: four full packets in one send call.
 const BURST_BYTES_MIN: f64 = 4_800.0;
@@ -161,7 +160,7 @@ mod tests {
         let mut pace = Pace::default();
         let taken = (0..).take_while(|seq| pace.wait(waiting(0, *seq), 1_000_000)).count();
         assert_eq!(taken, 50, "400 ms at 1 Mbit/s");
-        assert_eq!(pace.delay(1_000_000), QUEUE_MAX);
+        assert_eq!(delay(pace.queued_bytes, 1_000_000), QUEUE_MAX);
         assert_eq!(pace.pop(), Some(waiting(0, 0)));
         assert!(pace.wait(waiting(1, 7), 1_000_000));
         assert_eq!(pace.forget(SlotIndex(0)), 49);

@@ -269,7 +269,9 @@ impl Downlinks {
         if let Some(due) = downlink.report_due {
             self.reports.remove(&(due, id));
         }
-        self.paced.retain(|(_, other)| *other != id);
+        if let Some(due) = downlink.way.due() {
+            self.paced.remove(&(due, id));
+        }
         if let Some(mut outbox) = downlink.outbox {
             outbox.clear();
             self.spare.push(outbox);

@@ -110,6 +110,11 @@ impl Way {
         self.heard = true;
     }
 
+    /// When it is due in [`Downlinks::poll_paced`].
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// Time passed: a probe may begin.
     fn tick(&mut self, now: Instant) {
         self.estimate.handle_timeout(now);
@@ -142,15 +147,6 @@ impl Downlinks {
     /// What there is to share out among a peer's slots.
     pub(crate) fn budget(&self, id: DownlinkId) -> Option<Budget> {
         self.find(id).map(|downlink| downlink.way.budget())
-    }
-
-    /// The estimate of the way to a peer, in bits per second, once something was heard of it.
-    #[must_use]
-    pub fn estimate_bps(&self, id: DownlinkId) -> Option<u64> {
-        match self.budget(id)? {
-            Budget::Measured(bps) => Some(bps),
-            Budget::Assumed(_) | Budget::Unlimited => None,
-        }
     }
 
     /// What could be used if the way carried it.
