@@ -14,7 +14,7 @@
 mod bot;
 pub mod clip;
 mod numbering;
-mod outgoing;
+pub mod outgoing;
 pub mod plan;
 pub mod player;
 pub mod stamp;

@@ -13,7 +13,7 @@ const DATAGRAM_BYTES_MAX: usize = 1_400;
 
 /// Keys as `media` wants them, from keys as `session` gives them.
 #[must_use]
-pub(crate) fn keys(profile: SrtpProfile, key: &SrtpKey) -> Keys {
+pub fn keys(profile: SrtpProfile, key: &SrtpKey) -> Keys {
     let profile = match profile {
         SrtpProfile::AeadAes128Gcm => Profile::AeadAes128Gcm,
         SrtpProfile::AeadAes256Gcm => Profile::AeadAes256Gcm,
@@ -23,7 +23,7 @@ pub(crate) fn keys(profile: SrtpProfile, key: &SrtpKey) -> Keys {
 }
 
 /// Seals what the bot sends.
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     srtp: Outbound,
     transport_sequence: u16,
     zero: Instant,
@@ -35,7 +35,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// From this side's keys; abs-send-time counts from `zero`.
-    pub(crate) fn new(keys: &Keys, zero: Instant) -> Result<Self, SrtpError> {
+    pub fn new(keys: &Keys, zero: Instant) -> Result<Self, SrtpError> {
         Ok(Self {
             srtp: Outbound::new(keys)?,
             transport_sequence: 1,
@@ -47,12 +47,12 @@ impl Outgoing {
     }
 
     /// The time of what is written next.
-    pub(crate) fn at(&mut self, now: Instant) {
+    pub fn at(&mut self, now: Instant) {
         self.now = now;
     }
 
     /// Seals a plain RTCP compound.
-    pub(crate) fn rtcp(&mut self, compound: &[u8]) {
+    pub fn rtcp(&mut self, compound: &[u8]) {
         let mut datagram = compound.to_vec();
         match self.srtp.protect_rtcp(&mut datagram) {
             Ok(()) => self.ready.push_back(datagram.into()),
@@ -61,13 +61,13 @@ impl Outgoing {
     }
 
     /// The next sealed datagram.
-    pub(crate) fn poll(&mut self) -> Option<Bytes> {
+    pub fn poll(&mut self) -> Option<Bytes> {
         self.ready.pop_front()
     }
 
     /// Packets that could not be written or sealed.
     #[must_use]
-    pub(crate) fn failed(&self) -> u64 {
+    pub fn failed(&self) -> u64 {
         self.failed
     }
 

@@ -16,10 +16,12 @@ mod findings;
 mod greedy;
 mod link;
 mod mesh;
+mod meter;
 mod network;
 
 pub use findings::Findings;
 pub use greedy::{Greedy, Growth, SEGMENT_BYTES};
 pub use link::{Bottleneck, Gate, Link, Lost, Passed, Shape, Wobble};
 pub use mesh::{BotId, EdgeId, Mesh, Setup};
+pub use meter::{Meter, Work};
 pub use network::{Bursts, Conditions, Limit, Random};

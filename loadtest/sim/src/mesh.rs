@@ -2,6 +2,7 @@
 
 use crate::control::Control;
 use crate::findings::Findings;
+use crate::meter::{Meter, Work};
 use crate::network::{Conditions, Random, Underway, Way};
 use bytes::Bytes;
 use lyceum_bot::{Bot, Config as BotConfig, Output, Plan, Stage};
@@ -181,15 +182,22 @@ pub struct Mesh {
     turns_at_once: u32,
     /// What was found.
     pub findings: Findings,
+    /// Told whenever a shard works.
+    pub meter: Meter,
 }
 
-#[derive(Default)]
-struct Sent(Vec<(SocketAddr, Vec<u8>)>);
+struct Sent {
+    datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    meter: Meter,
+}
 
 impl Wire for Sent {
     fn send(&mut self, transmit: Transmit<'_>) {
+        // The network's work is not the shard's.
+        (self.meter.ends)(Work::Flush);
         let pieces = transmit.bytes.chunks(transmit.segment.max(1));
-        self.0.extend(pieces.map(|piece| (transmit.to, piece.to_vec())));
+        self.datagrams.extend(pieces.map(|piece| (transmit.to, piece.to_vec())));
+        (self.meter.begins)(Work::Flush);
     }
 }
 
@@ -256,6 +264,7 @@ impl Mesh {
             sockets: 0,
             turns_at_once: 0,
             findings: Findings::default(),
+            meter: Meter::default(),
         }
     }
 
@@ -464,6 +473,12 @@ impl Mesh {
         self.findings.look_at_gaps();
     }
 
+    /// The end: what is left are the edges' shards as they are now, to be looked at or dropped one by one.
+    #[must_use]
+    pub fn into_shards(self) -> Vec<Shard> {
+        self.edges.into_iter().flat_map(|edge| edge.shards).collect()
+    }
+
     fn next_moment(&self) -> Option<Instant> {
         let shards = self.edges.iter().flat_map(|edge| &edge.shards).filter_map(Shard::deadline);
         let bots = self.seats.iter().filter_map(|seat| seat.bot.deadline());
@@ -474,9 +489,10 @@ impl Mesh {
     fn tick(&mut self) {
         for edge in 0..self.edges.len() {
             for shard in 0..self.edges[edge].shards.len() {
+                let at = Place { edge, shard };
                 if self.edges[edge].shards[shard].deadline().is_some_and(|at| at <= self.now) {
-                    self.edges[edge].shards[shard].handle(Input::Tick, self.now);
-                    self.drain_shard(Place { edge, shard });
+                    self.work(at, Work::Tick, Input::Tick);
+                    self.drain_shard(at);
                 }
             }
         }
@@ -494,10 +510,10 @@ impl Mesh {
                 if let Some(&bot) = self.by_udp.get(&from) {
                     self.findings.comes(bot, &bytes);
                 }
-                let edge = &mut self.edges[at.edge];
-                let to = edge.udp[at.shard];
+                let to = self.edges[at.edge].udp[at.shard];
+                let work = Work::of(&bytes);
                 let datagram = Datagram { from, to, ecn: Ecn::NotCapable, bytes: &mut bytes };
-                edge.shards[at.shard].handle(Input::Datagram(datagram), self.now);
+                self.work(at, work, Input::Datagram(datagram));
                 self.drain_shard(at);
             }
             What::ToBot { bot, from, mut bytes } => {
@@ -599,16 +615,27 @@ impl Mesh {
     }
 
     fn command(&mut self, at: Place, command: Command) {
-        self.edges[at.edge].shards[at.shard].handle(Input::Command(command), self.now);
+        let work = match &command {
+            Command::Link(FromLink::Datagrams { .. }) => Work::LinkMedia,
+            _ => Work::Command,
+        };
+        self.work(at, work, Input::Command(command));
         self.drain_shard(at);
     }
 
+    fn work(&mut self, at: Place, work: Work, input: Input<'_, Command>) {
+        (self.meter.begins)(work);
+        self.edges[at.edge].shards[at.shard].handle(input, self.now);
+        (self.meter.ends)(work);
+    }
+
     fn drain_shard(&mut self, at: Place) {
-        let mut sent = Sent::default();
-        let edge = &mut self.edges[at.edge];
-        edge.shards[at.shard].flush(&mut sent, self.now);
-        let from = edge.udp[at.shard];
-        for (to, bytes) in sent.0 {
+        let mut sent = Sent { datagrams: Vec::new(), meter: self.meter };
+        (self.meter.begins)(Work::Flush);
+        self.edges[at.edge].shards[at.shard].flush(&mut sent, self.now);
+        (self.meter.ends)(Work::Flush);
+        let from = self.edges[at.edge].udp[at.shard];
+        for (to, bytes) in sent.datagrams {
             if let Some(&bot) = self.by_udp.get(&to) {
                 self.findings.leaves(bot, &bytes);
                 let arrivals = self.seats[bot].down.send(bytes.len(), self.now, &mut self.random);
