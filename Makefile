@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 5
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: help run page build test test-rust test-web test-browser lint deny advisories fuzz sim types measure clean
+.PHONY: help run page build test test-rust test-web test-browser lint deny advisories fuzz sim types measure measure-fanout measure-peers measure-memory clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,21 @@ types: ## the TypeScript types of the signaling messages, from the Rust ones
 measure: ## the measurements of docs/measurements, on this machine
 	cargo bench --locked -p lyceum-media --bench forward
 	cargo bench --locked -p lyceum-edge --bench fanout
+
+measure-fanout: ## one real shard on one core, thousands of viewers on the other: 3 minutes, two cores, best as root
+	cargo build --release --locked -p lyceum-fanout
+	$(CARGO_TARGET_DIR)/release/lyceum-fanout --viewers 1,100,1000,3000 --json $(CARGO_TARGET_DIR)/fanout.json
+	$(CARGO_TARGET_DIR)/release/lyceum-fanout --viewers 3000 --rooms 10 --json $(CARGO_TARGET_DIR)/fanout-rooms.json
+
+measure-peers: page ## ours and Janus by turns: CPU for a forwarded packet; 3 minutes, as root, with the package janus
+	@scripts/need.sh measure
+	cargo build --release --locked -p lyceum -p lyceum-peers
+	$(CARGO_TARGET_DIR)/release/lyceum-peers --json $(CARGO_TARGET_DIR)/peers.json
+
+measure-memory: page ## heap of a subscriber, and what an idle edge takes
+	cargo test --locked -p lyceum-sim --test weight -- --nocapture --test-threads 1
+	cargo build --release --locked -p lyceum
+	scripts/idle-memory.sh $(CARGO_TARGET_DIR)/release/lyceum
 
 clean: ## remove what was built
 	rm -rf target node_modules classroom/web/dist client-sdk/web/dist

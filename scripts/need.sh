@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing on this machine, and nothing that is there: `need.sh build` for `make run`,
-# `need.sh test` for `make test`. Debian and Ubuntu by apt; elsewhere it says what to install by hand.
+# `need.sh test` for `make test`, `need.sh measure` for `make measure-peers`. Debian and Ubuntu by apt; elsewhere it says what to install by hand.
 set -euo pipefail
 
 declare -A package=(
@@ -11,12 +11,15 @@ declare -A package=(
     [ffmpeg]=ffmpeg
     [clang]=clang
     [ip]=iproute2
+    [janus]=janus
+    [taskset]=util-linux
 )
 
 case "${1:-}" in
     build) wanted=(protoc) ;;
     test) wanted=(protoc chromium etcd turnutils_uclient ffmpeg clang) ;;
-    *) echo "usage: need.sh build | test" >&2; exit 2 ;;
+    measure) wanted=(ip janus taskset) ;;
+    *) echo "usage: need.sh build | test | measure" >&2; exit 2 ;;
 esac
 
 for tool in cargo npm cc; do

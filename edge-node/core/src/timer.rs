@@ -1,18 +1,27 @@
 //! When whom to wake: one entry per key, the earliest found at once, so that a thousand idle peers cost nothing.
+//!
+//! An alarm that is moved leaves its old entry in the heap; such entries are passed over, and swept out when they are the
+//! many. Nothing here takes memory once it has seen its largest crowd.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::Hash;
 use std::time::Instant;
+
+/// Stale entries are swept out when there are so many more than alarms.
+const STALE_MAX: usize = 64;
 
 /// A set of alarms, at most one per key.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
-    by_time: BTreeSet<(Instant, K)>,
-    by_key: BTreeMap<K, Instant>,
+    /// Its top is never stale.
+    heap: BinaryHeap<Reverse<(Instant, K)>>,
+    by_key: HashMap<K, Instant>,
 }
 
-impl<K: Ord + Copy> Timers<K> {
+impl<K: Ord + Hash + Copy> Timers<K> {
     pub(crate) fn new() -> Self {
-        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
+        Self { heap: BinaryHeap::new(), by_key: HashMap::new() }
     }
 
     /// Sets, moves or (with `None`) removes the alarm of a key.
@@ -24,22 +33,24 @@ impl<K: Ord + Copy> Timers<K> {
         if old == at {
             return;
         }
-        if let Some(old) = old {
-            self.by_time.remove(&(old, key));
-        }
         if let Some(at) = at {
-            self.by_time.insert((at, key));
+            self.heap.push(Reverse((at, key)));
         }
+        if self.heap.len() > 2 * self.by_key.len() + STALE_MAX {
+            let Self { heap, by_key } = self;
+            heap.retain(|Reverse((at, key))| by_key.get(key) == Some(at));
+        }
+        self.settle();
     }
 
     /// The earliest alarm.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.by_time.first().map(|(at, _)| *at)
+        self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes out one alarm that is due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
-        let (at, key) = *self.by_time.first()?;
+        let Reverse((at, key)) = *self.heap.peek()?;
         if at > now {
             return None;
         }
@@ -50,6 +61,15 @@ impl<K: Ord + Copy> Timers<K> {
     /// Alarms that stand.
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// Passes over stale entries at the top.
+    fn settle(&mut self) {
+        while let Some(Reverse((at, key))) = self.heap.peek()
+            && self.by_key.get(key) != Some(at)
+        {
+            self.heap.pop();
+        }
     }
 }
 
@@ -74,5 +94,30 @@ mod tests {
         timers.set('c', Some(at(40)));
         timers.set('c', None);
         assert_eq!((timers.next(), timers.len()), (None, 0));
+    }
+
+    #[test]
+    fn alarms_that_are_moved_for_ever_take_no_more_and_no_more_memory() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::new();
+        timers.set(9, Some(at(0)));
+        for ms in 1..100_000 {
+            timers.set(ms % 9, Some(at(ms)));
+            timers.set(ms % 7, None);
+            timers.set(ms % 9, Some(at(ms)));
+            assert_eq!(timers.next(), Some(at(0)));
+        }
+        assert!(timers.heap.capacity() < 4 * STALE_MAX, "{}", timers.heap.capacity());
+        assert_eq!(timers.pop(at(0)), Some(9));
+        let mut last = at(0);
+        for left in (0..timers.len()).rev() {
+            let next = timers.next().unwrap();
+            assert!(next >= last);
+            last = next;
+            assert!(timers.pop(next).is_some());
+            assert_eq!(timers.len(), left);
+        }
+        assert_eq!(timers.next(), None);
     }
 }

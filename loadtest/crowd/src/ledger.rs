@@ -89,7 +89,8 @@ mod tests {
             fields.to_bytes().to_vec()
         };
         let stamp = Stamp { origin: 0, sent_us: 5, frame: 9, check: 0 };
-        let payload = |picture_id, media: &[u8]| [descriptor(picture_id), media.to_vec(), stamp.bytes().to_vec()].concat();
+        let payload =
+            |picture_id, media: &[u8]| [descriptor(picture_id), media.to_vec(), stamp.bytes().to_vec()].concat();
         ledger.sends(65_535, &payload(7, b"picture"), now);
         assert_eq!(ledger.last_of(9), Some(65_535));
         assert_eq!(ledger.last_of(9 + FRAMES as u32), None);

@@ -107,7 +107,12 @@ fn run(options: &Options) -> Result<Outcome> {
         rows.push(house.row(viewers, options).with_context(|| format!("{viewers} viewers"))?);
     }
     house.edge.stop()?;
-    Ok(Outcome { machine: account::machine(), bitrate_bps: shape.bitrate_bps, packets_per_frame: options.packets, rows })
+    Ok(Outcome {
+        machine: account::machine(),
+        bitrate_bps: shape.bitrate_bps,
+        packets_per_frame: options.packets,
+        rows,
+    })
 }
 
 /// The edge, and everybody who is connected to it.

@@ -102,7 +102,10 @@ impl Row {
             ));
         }
         if self.edge_busy >= BUSY {
-            remarks.push(format!("{who}: the edge's core is full; bare sends flat out make {:.1} Gbit/s", self.bare.flat_gbps));
+            remarks.push(format!(
+                "{who}: the edge's core is full; bare sends flat out make {:.1} Gbit/s",
+                self.bare.flat_gbps
+            ));
         }
         if self.delay_p99_ms > DELAY_P99_MAX_MS {
             let least = format!(

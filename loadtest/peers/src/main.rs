@@ -30,8 +30,8 @@ const SERVER_CORE: usize = 0;
 /// The core of the crowd.
 const CROWD_CORE: usize = 1;
 /// Joins under way at once.
-const JOINS_AT_ONCE: usize = 20;
-/// Between two rounds all parties live so long, silent ones too.
+const JOINS_AT_ONCE: usize = 10;
+/// Between two steps all parties live so long, silent ones too.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(20);
 /// All viewers of a server are in after this time, or something is wrong.
 const JOINED_WITHIN: Duration = Duration::from_secs(20);
@@ -108,20 +108,24 @@ fn run(options: &Options, folder: &std::path::Path) -> Result<Outcome> {
             parties.push(Party::new(server, room, first, SessionConfig::with_profiles(profiles)?, options)?);
         }
     }
-    // A few at a time everywhere, so that nobody waits unheard for the others.
-    while parties.iter().any(|party| party.crowd.viewers().count() < options.viewers) {
-        for party in &mut parties {
-            let server = &mut *servers[party.server];
-            party.gather(server, options.viewers).with_context(|| format!("{} does not take everybody in", server.name()))?;
+    // A few at a time everywhere, and between any two steps all show that they are still there (RFC 7675).
+    let count = parties.len();
+    for turn in 0.. {
+        let party = &mut parties[turn % count];
+        let server = &mut *servers[party.server];
+        party
+            .gather(server, options.viewers)
+            .with_context(|| format!("{} does not take everybody in", server.name()))?;
+        parties.iter_mut().try_for_each(|party| party.crowd.live(SIGN_OF_LIFE))?;
+        if parties.iter().all(|party| party.crowd.viewers().count() == options.viewers) {
+            break;
         }
     }
-    for turn in 0..options.rounds * parties.len() {
-        let count = parties.len();
+    for turn in 0..options.rounds * count {
         let party = &mut parties[turn % count];
         let server = &servers[party.server];
         let round = party.round(&server.pids(), options).with_context(|| server.name().to_owned())?;
         party.rounds.push(round);
-        // The others show that they are still there (RFC 7675).
         parties.iter_mut().try_for_each(|party| party.crowd.live(SIGN_OF_LIFE))?;
     }
     let contender = |party: Party| Contender {
@@ -226,6 +230,8 @@ impl Party {
 
     fn profile(&self) -> String {
         let viewer = self.crowd.viewers().next();
-        viewer.and_then(|viewer| viewer.call().profile()).map_or_else(|| "none".into(), |profile| format!("{profile:?}"))
+        viewer
+            .and_then(|viewer| viewer.call().profile())
+            .map_or_else(|| "none".into(), |profile| format!("{profile:?}"))
     }
 }

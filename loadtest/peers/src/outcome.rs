@@ -71,7 +71,10 @@ impl Outcome {
             let drops: u64 = contender.rounds.iter().map(|round| round.sink_drops).sum();
             let bad: u64 = contender.rounds.iter().map(|round| round.bad_samples).sum();
             if busiest > CROWD_BUSY_MAX || drops > 0 {
-                doubts.push(format!("{who}: the crowd was the bottleneck ({:.0} % of its core, {drops} dropped)", busiest * 100.0));
+                doubts.push(format!(
+                    "{who}: the crowd was the bottleneck ({:.0} % of its core, {drops} dropped)",
+                    busiest * 100.0
+                ));
             }
             if bad > 0 {
                 doubts.push(format!("{who}: {bad} packets were not what the publisher sent"));

@@ -14,6 +14,8 @@ pub const BATCH_BYTES_MAX: usize = 65_000;
 /// Bytes for one peer in one turn: a replay of two seconds at 2 Mbit/s; more in a turn of milliseconds is a mistake.
 pub const OUTBOX_BYTES_MAX: usize = 512 * 1024;
 
+/// Bytes an outbox keeps from one turn to the next: a key frame of 20 kB. A replay to a joiner is larger, and happens once.
+const KEPT_BYTES: usize = 24 * 1024;
 /// Datagrams are padded to this multiple of bytes when they begin a batch, and by less than this to join one: an encoder cuts
 /// a picture into pieces whose sizes differ by a byte, and one send call instead of two saves more than the padding costs.
 pub(super) const PAD_TO: usize = 8;
@@ -98,9 +100,10 @@ impl Outbox {
         self.batches.iter().filter_map(|b| Some((self.bytes.get(b.start..b.end)?, b.segment)))
     }
 
-    /// Empties it, keeping its memory.
+    /// Empties it, keeping as much memory as a usual turn needs.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
         self.batches.clear();
     }
 }

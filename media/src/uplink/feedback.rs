@@ -145,11 +145,18 @@ impl Uplink {
         }
         self.feedback.report_due = Some(now + report::INTERVAL);
         self.feedback.reports.clear();
-        let mut all = self.sources.media_receptions().collect::<Vec<_>>();
-        let count = all.len().max(1);
-        all.rotate_left(self.feedback.report_from % count);
-        for (ssrc, reception) in all.into_iter().take(REPORTS_PER_PACKET) {
-            self.feedback.reports.extend(reception.block(ssrc, now));
+        let count = self.sources.media_receptions().count().max(1);
+        let first = self.feedback.report_from % count;
+        // Round the ring once, beginning with `first`.
+        for (at, (ssrc, reception)) in self.sources.media_receptions().enumerate().skip(first) {
+            if at - first < REPORTS_PER_PACKET {
+                self.feedback.reports.extend(reception.block(ssrc, now));
+            }
+        }
+        for (at, (ssrc, reception)) in self.sources.media_receptions().enumerate().take(first) {
+            if count - first + at < REPORTS_PER_PACKET {
+                self.feedback.reports.extend(reception.block(ssrc, now));
+            }
         }
         if count > REPORTS_PER_PACKET {
             self.feedback.report_from = (self.feedback.report_from + REPORTS_PER_PACKET) % count;

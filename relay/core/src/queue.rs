@@ -63,6 +63,8 @@ impl<'a> Pieces<'a> {
 #[derive(Debug, Default)]
 pub struct Queue {
     chunk: BytesMut,
+    /// The chunk before: it is used again once all its datagrams have been sent.
+    former: BytesMut,
     ready: Vec<Bytes>,
     bytes: usize,
 }
@@ -127,7 +129,11 @@ impl Queue {
     /// Room for a datagram of `length`.
     fn take(&mut self, length: usize) -> &mut [u8] {
         if self.chunk.capacity() < length {
-            self.chunk = BytesMut::with_capacity(CHUNK_BYTES.max(length));
+            std::mem::swap(&mut self.chunk, &mut self.former);
+            let wanted = CHUNK_BYTES.max(length);
+            if !self.chunk.try_reclaim(wanted) {
+                self.chunk = BytesMut::with_capacity(wanted);
+            }
         }
         self.chunk.resize(length, 0);
         &mut self.chunk
@@ -224,6 +230,19 @@ mod tests {
         assert_eq!(queue.packet(&header(0), plain(&payload), 1_200), Err(Refused::Full));
         assert_eq!(queue.drain().len() as u64, taken);
         assert!(queue.packet(&header(0), plain(&payload), 1_200).is_ok());
+    }
+
+    #[test]
+    fn memory_is_used_again_once_it_is_sent() {
+        let mut queue = Queue::default();
+        let mut places = std::collections::BTreeSet::new();
+        for sequence in 0..1_000 {
+            queue.packet(&header(sequence), &[sequence as u8; 1_000], 1_200).unwrap();
+            let sent = queue.drain();
+            assert!(sent[0].ends_with(&[sequence as u8; 1_000]));
+            places.insert(sent[0].as_ptr() as usize);
+        }
+        assert!(places.len() <= 2 * CHUNK_BYTES / 1_000, "{} places", places.len());
     }
 
     #[test]
