@@ -266,3 +266,30 @@ fn the_longest_credentials_of_an_edge_fit_into_a_check() {
     let message = Message::parse(&checks[0]).unwrap();
     assert_eq!(message.username().unwrap().map(str::len), Some(265));
 }
+
+#[test]
+fn two_answers_at_once_do_not_put_off_the_nomination() {
+    let Play { mut edge, mut client, now, .. } = Play::new(1, FINE);
+    let (at_edge, at_client) = (edge_address(), client_address());
+    let mut answers = Vec::new();
+    // The second check goes out before the answer to the first is read: a thread that was held up.
+    for after in [0, 300] {
+        let now = now + Duration::from_millis(after);
+        client.handle_timeout(now);
+        while let Some(output) = client.poll() {
+            let Output::Transmit { bytes, .. } = output else { continue };
+            edge.handle(at_client, at_edge, &bytes, now);
+        }
+        while let Some(output) = edge.poll() {
+            if let Output::Transmit { bytes, .. } = output {
+                answers.push(bytes);
+            }
+        }
+    }
+    assert!(answers.len() >= 2, "{}", answers.len());
+    let now = now + Duration::from_millis(400);
+    for answer in &answers {
+        client.handle(at_edge, at_client, answer, now);
+    }
+    assert!(client.deadline().is_some_and(|at| at <= now), "the nomination is due at once");
+}

@@ -168,8 +168,11 @@ impl Agent {
                     return Err(DropReason::StunError);
                 }
                 known.valid = Some(now);
-                known.pause = KEEP;
-                known.next = now + KEEP.mul_f64(0.8 + 0.4 * self.random.fraction());
+                // A nomination that is due is not put off by the answer to an earlier check.
+                if nomination == Nomination::Asked || !known.nominate {
+                    known.pause = KEEP;
+                    known.next = now + KEEP.mul_f64(0.8 + 0.4 * self.random.fraction());
+                }
                 if nomination == Nomination::Asked {
                     self.selected = Some(pair);
                 }
