@@ -88,7 +88,7 @@ mod tests {
             };
             fields.to_bytes().to_vec()
         };
-        let stamp = Stamp { origin: 0, sent_us: 5, frame: 9, check: 0 };
+        let stamp = Stamp { origin: 0, sent_us: 5, frame: 9, encoding: 0, check: 0 };
         let payload =
             |picture_id, media: &[u8]| [descriptor(picture_id), media.to_vec(), stamp.bytes().to_vec()].concat();
         ledger.sends(65_535, &payload(7, b"picture"), now);

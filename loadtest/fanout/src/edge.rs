@@ -51,6 +51,7 @@ impl Edge {
                 participants_max,
                 linger: LINGER,
                 turn: None,
+                siblings: Vec::new(),
             };
             Shard::new(config, now)
         })?;

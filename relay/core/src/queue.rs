@@ -237,7 +237,7 @@ mod tests {
         let mut queue = Queue::default();
         let mut places = std::collections::BTreeSet::new();
         for sequence in 0..1_000 {
-            queue.packet(&header(sequence), &[sequence as u8; 1_000], 1_200).unwrap();
+            queue.packet(&header(sequence), plain(&[sequence as u8; 1_000]), 1_200).unwrap();
             let sent = queue.drain();
             assert!(sent[0].ends_with(&[sequence as u8; 1_000]));
             places.insert(sent[0].as_ptr() as usize);
