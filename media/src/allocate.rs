@@ -37,8 +37,12 @@ pub struct Step {
 /// What one slot could be given.
 #[derive(Debug, Clone)]
 pub struct Want {
+    /// Whose it is: the number of the subscriber's slot.
+    pub slot: u16,
     /// How important.
     pub class: Class,
+    /// Its place among those of its class.
+    pub place: usize,
     /// Lowest first, each dearer than the one before, none above what the tile shows.
     pub steps: ArrayVec<Step, STEPS_MAX>,
     /// The step it has now.
@@ -98,7 +102,7 @@ mod tests {
     fn want(class: Class, kbps: &[u64], has: Option<usize>) -> Want {
         let step =
             |(n, kbps): (usize, &u64)| Step { layer: Layer { spatial: n as u8, temporal: 7 }, bps: kbps * 1_000 };
-        Want { class, steps: kbps.iter().enumerate().map(step).collect(), has, held: false }
+        Want { slot: 0, class, place: 0, steps: kbps.iter().enumerate().map(step).collect(), has, held: false }
     }
 
     fn given(kbps: u64, wants: &[Want]) -> Vec<Option<usize>> {

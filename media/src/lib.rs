@@ -24,6 +24,7 @@ pub mod sink;
 pub mod slot;
 pub mod speaker;
 pub mod srtp;
+pub mod timer;
 pub mod track;
 pub mod uplink;
 

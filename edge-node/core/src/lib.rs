@@ -22,7 +22,6 @@ pub mod signal;
 mod slab;
 pub mod spread;
 pub mod stats;
-mod timer;
 pub mod turn;
 
 pub use config::{Config, Sibling, TurnConfig};

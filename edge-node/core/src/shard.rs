@@ -20,9 +20,9 @@ use crate::relayed::{self, Exit};
 use crate::room::Room;
 use crate::slab::Slab;
 use crate::stats::{LinkStats, Past};
-use crate::timer::Timers;
 use crate::turn;
 use bytes::Bytes;
+use lyceum_media::timer::Timers;
 use lyceum_media::{DownlinkId, Downlinks};
 use lyceum_relay_core::hop::Said;
 use lyceum_relay_core::link::FromLink;
@@ -618,6 +618,36 @@ impl Shard {
         self.timers.set(Alarm::Downlinks, self.downlinks.deadline());
     }
 
+    /// Sends what has been written, or writes and sends the media that came in this turn, in portions.
+    fn send(&mut self, wire: &mut dyn Wire, what: Leaves, now: Instant) {
+        let Self { downlinks, rooms, dirty_rooms, peers, peer_by_downlink, outbox, .. } = self;
+        let Self { turn, pairs, events, traffic, drops, scratch, working, .. } = self;
+        let shard = self.config.shard;
+        let mut exit = Exit { turn: turn.as_mut(), shard, pairs, events, traffic, drops, scratch, now };
+        for (pair, bytes) in outbox.drain(..) {
+            exit.send(wire, pair, &bytes, bytes.len());
+        }
+        let mut send = |batch: lyceum_media::downlink::Transmit<'_>| {
+            let peer = peer_by_downlink.get(&batch.downlink).and_then(|index| peers.get(*index));
+            let selected = peer.and_then(|peer| peer.media.as_ref()).and_then(|media| media.selected);
+            if let Some(pair) = selected {
+                exit.send(wire, pair, batch.bytes, batch.segment_size);
+            }
+        };
+        match what {
+            Leaves::Media => {
+                for place in dirty_rooms.iter() {
+                    *working = Some(Work::Room(*place));
+                    if let Some(room) = rooms.get_mut(*place) {
+                        room.hop.deliver_to(&mut send, downlinks, now);
+                    }
+                }
+                *working = None;
+            }
+            Leaves::Everything => downlinks.flush(send),
+        }
+    }
+
     /// The caches of all tracks here: how many there are, and the bytes of the largest one.
     #[must_use]
     pub fn caches(&self) -> (usize, usize) {
@@ -630,6 +660,15 @@ impl Shard {
         let (at, unix_ms) = self.wall;
         unix_ms + now.saturating_duration_since(at).as_millis() as u64
     }
+}
+
+/// What leaves now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    /// Media that came in this turn.
+    Media,
+    /// All that has been written.
+    Everything,
 }
 
 /// One send call, from the address the peer knows us by.
@@ -652,21 +691,9 @@ impl Machine for Shard {
     }
 
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
+        self.send(wire, Leaves::Media, now);
         self.settle(now);
-        let Self { downlinks, peers, peer_by_downlink, outbox, turn, pairs, events, traffic, drops, scratch, .. } =
-            self;
-        let shard = self.config.shard;
-        let mut exit = Exit { turn: turn.as_mut(), shard, pairs, events, traffic, drops, scratch, now };
-        for (pair, bytes) in outbox.drain(..) {
-            exit.send(wire, pair, &bytes, bytes.len());
-        }
-        downlinks.flush(|batch| {
-            let peer = peer_by_downlink.get(&batch.downlink).and_then(|index| peers.get(*index));
-            let selected = peer.and_then(|peer| peer.media.as_ref()).and_then(|media| media.selected);
-            if let Some(pair) = selected {
-                exit.send(wire, pair, batch.bytes, batch.segment_size);
-            }
-        });
+        self.send(wire, Leaves::Everything, now);
     }
 
     fn poll(&mut self) -> Option<Event> {

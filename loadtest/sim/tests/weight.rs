@@ -99,15 +99,11 @@ fn a_packet_takes_nothing_from_the_heap_in_the_steady_state() {
     mesh.join(EU, "physics", teacher());
     let viewers: Vec<_> = (0..40).map(|_| mesh.join(EU, "physics", viewer())).collect();
     mesh.run(Duration::from_secs(30));
-    let seconds = 15;
-    let counts = counted(&mut mesh, &viewers, Duration::from_secs(seconds));
+    let counts = counted(&mut mesh, &viewers, Duration::from_secs(15));
     assert!(counts[&Work::Media].calls > 2_000 && counts[&Work::Feedback].calls > 5_000, "{counts:?}");
-    for work in [Work::Media, Work::Feedback, Work::Flush] {
+    for work in [Work::Media, Work::Feedback, Work::Flush, Work::Tick] {
         assert_eq!(counts[&work].allocations, 0, "{work:?}");
     }
-    // Timers are not packets: sender reports and the news of who speaks take a little, once a second.
-    let ticks = counts[&Work::Tick].allocations;
-    assert!(ticks <= 4 * seconds * viewers.len() as u64, "{ticks} in ticks");
 }
 
 #[test]

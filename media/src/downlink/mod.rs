@@ -16,13 +16,14 @@ use crate::pace::Waiting;
 use crate::packet::{Codec, Packet, Ssrc};
 use crate::sink::{Begin, Offer, Origin};
 use crate::srtp::{Keys, Outbound, SrtpError};
+use crate::timer::Timers;
 use crate::track::Meaning;
 use lyceum_wire::signal::SlotKind;
-use lyceum_wire::{dd, ext};
+use lyceum_wire::{dd, ext, rtcp};
 use outbox::Outbox;
 use slot::Wire;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(crate) use way::Budget;
 use way::Way;
@@ -73,7 +74,7 @@ pub struct Config {
     /// Header extensions the peer takes: mid, transport-cc, abs-send-time and audio level are written where it does.
     pub extensions: ext::Map,
     /// Our name in sender descriptions (RFC 3550 §6.5.1); the same for all slots, so that sound and picture are one person's.
-    pub cname: String,
+    pub cname: Arc<str>,
     /// This moment …
     pub epoch: Instant,
     /// … is this NTP time (RFC 3550 §4), the same for all downlinks of a node.
@@ -163,18 +164,25 @@ pub(crate) enum Why {
     Probe,
 }
 
+/// Media of one turn leaves in portions of about so many bytes: a part of a core's own cache.
+const FLUSH_BYTES: usize = 128 * 1024;
+
 /// All sending sides of one shard.
 pub struct Downlinks {
     entries: Vec<Entry>,
     free: Vec<u32>,
     /// Who has something to send in this turn.
     dirty: Vec<DownlinkId>,
+    /// Bytes of media written since the last flush.
+    written: usize,
     /// Outboxes of former turns, to be used again.
     spare: Vec<Outbox>,
     /// When whose sender reports are due.
-    reports: BTreeSet<(Instant, DownlinkId)>,
+    reports: Timers<DownlinkId>,
     /// When whose queue or probe goes on.
-    paced: BTreeSet<(Instant, DownlinkId)>,
+    paced: Timers<DownlinkId>,
+    /// Where reports are gathered.
+    infos: Vec<rtcp::SenderInfo>,
     /// Where descriptors are written before their packets.
     scratch: [u8; dd::BYTES_MAX],
 }
@@ -225,9 +233,11 @@ impl Downlinks {
             entries: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
+            written: 0,
             spare: Vec::new(),
-            reports: BTreeSet::new(),
-            paced: BTreeSet::new(),
+            reports: Timers::new(),
+            paced: Timers::new(),
+            infos: Vec::new(),
             scratch: [0; dd::BYTES_MAX],
         }
     }
@@ -266,12 +276,8 @@ impl Downlinks {
         let Some(downlink) = entry.downlink.take() else { return };
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(id.index() as u32);
-        if let Some(due) = downlink.report_due {
-            self.reports.remove(&(due, id));
-        }
-        if let Some(due) = downlink.way.due() {
-            self.paced.remove(&(due, id));
-        }
+        self.reports.set(id, None);
+        self.paced.set(id, None);
         if let Some(mut outbox) = downlink.outbox {
             outbox.clear();
             self.spare.push(outbox);
@@ -368,8 +374,7 @@ impl Downlinks {
 
     /// Sender reports that are due. Whose queue is due is said by [`Self::poll_paced`].
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, id)) = self.reports.first().copied().filter(|(due, _)| *due <= now) {
-            self.reports.pop_first();
+        while let Some(id) = self.reports.pop(now) {
             self.send_reports(id, now);
         }
     }
@@ -377,12 +382,21 @@ impl Downlinks {
     /// When to call [`Self::handle_timeout`] next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        [self.reports.first(), self.paced.first()].into_iter().flatten().map(|(due, _)| *due).min()
+        [self.reports.next(), self.paced.next()].into_iter().flatten().min()
+    }
+
+    /// So much is written that it should leave before more is: what is sent soon after it was written is still in the processor's cache.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.written >= FLUSH_BYTES
     }
 
     /// Hands out everything written since the last flush, at most one send call per size change and peer. Call at the end of each turn.
     pub fn flush(&mut self, mut send: impl FnMut(Transmit<'_>)) {
-        for id in self.dirty.drain(..) {
+        self.written = 0;
+        // Last in, first out: the outbox that lay on top of the spare ones lies on top again, and few of them ever grow large.
+        while let Some(id) = self.dirty.pop() {
             let Some(entry) = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation()) else {
                 continue;
             };
@@ -469,12 +483,14 @@ impl Downlinks {
                 }
             }
         }
-        downlink.sent.bytes += (outbox.bytes().len() - before) as u64;
-        if downlink.report_due.is_none() && outbox.bytes().len() != before {
+        let written = outbox.bytes().len() - before;
+        downlink.sent.bytes += written as u64;
+        self.written += written;
+        if downlink.report_due.is_none() && written != 0 {
             // The first report comes soon, so that sound and picture agree from the start.
             let due = now + report::FIRST_AFTER;
             downlink.report_due = Some(due);
-            self.reports.insert((due, id));
+            self.reports.set(id, Some(due));
         }
         if waits {
             self.schedule(id, now);

@@ -3,6 +3,7 @@
 use super::{DownlinkId, Downlinks};
 use crate::feedback::report::{INTERVAL, round_trip};
 use lyceum_wire::rtcp;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The first report follows the first packet this soon.
@@ -15,33 +16,42 @@ const COMPOUND_BYTES_MAX: usize = 1_200;
 impl Downlinks {
     /// Reports of all slots that send, and when to report next.
     pub(super) fn send_reports(&mut self, id: DownlinkId, now: Instant) {
+        let mut infos = std::mem::take(&mut self.infos);
+        infos.clear();
+        self.look_at_senders(id, &mut infos, now);
+        self.write_reports(id, &infos);
+        self.infos = infos;
+    }
+
+    /// Who sends, and with that when to report next.
+    fn look_at_senders(&mut self, id: DownlinkId, infos: &mut Vec<rtcp::SenderInfo>, now: Instant) {
         let Some(downlink) = self.find_mut(id) else { return };
         let next = now + INTERVAL;
         downlink.report_due = Some(next);
         let ntp = downlink.clock.at(now);
-        let infos: Vec<rtcp::SenderInfo> = downlink
-            .slots
-            .iter()
-            .filter_map(|slot| {
-                let clock = slot.stream.clock().filter(|c| now.saturating_duration_since(c.sent) < QUIET_AFTER)?;
-                Some(rtcp::SenderInfo {
-                    sender: slot.spec.ssrc.0,
-                    ntp,
-                    rtp_timestamp: clock.timestamp_at(now),
-                    packets: slot.packets,
-                    octets: slot.octets,
-                })
+        infos.extend(downlink.slots.iter().filter_map(|slot| {
+            let clock = slot.stream.clock().filter(|c| now.saturating_duration_since(c.sent) < QUIET_AFTER)?;
+            Some(rtcp::SenderInfo {
+                sender: slot.spec.ssrc.0,
+                ntp,
+                rtp_timestamp: clock.timestamp_at(now),
+                packets: slot.packets,
+                octets: slot.octets,
             })
-            .collect();
-        let cname = downlink.config.cname.clone();
+        }));
         if infos.is_empty() {
             // Nothing flows: the next packet begins anew.
             downlink.report_due = None;
             return;
         }
-        self.reports.insert((next, id));
+        self.reports.set(id, Some(next));
+    }
+
+    fn write_reports(&mut self, id: DownlinkId, infos: &[rtcp::SenderInfo]) {
+        let Some(downlink) = self.find(id) else { return };
+        let cname = Arc::clone(&downlink.config.cname);
         let mut buffer = [0; COMPOUND_BYTES_MAX];
-        let mut rest = infos.as_slice();
+        let mut rest = infos;
         while !rest.is_empty() {
             let mut writer = rtcp::Writer::new(&mut buffer);
             let mut written = 0;

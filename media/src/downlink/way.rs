@@ -110,11 +110,6 @@ impl Way {
         self.heard = true;
     }
 
-    /// When it is due in [`Downlinks::poll_paced`].
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
-    }
-
     /// Time passed: a probe may begin.
     fn tick(&mut self, now: Instant) {
         self.estimate.handle_timeout(now);
@@ -172,8 +167,7 @@ impl Downlinks {
 
     /// A peer whose queue or probe goes on now: call [`crate::Room::pace`] for it.
     pub fn poll_paced(&mut self, now: Instant) -> Option<DownlinkId> {
-        let (_, id) = self.paced.first().copied().filter(|(due, _)| *due <= now)?;
-        self.paced.pop_first();
+        let id = self.paced.pop(now)?;
         if let Some(downlink) = self.find_mut(id) {
             downlink.way.due = None;
         }
@@ -194,12 +188,7 @@ impl Downlinks {
             return;
         }
         downlink.way.due = next;
-        if let Some(before) = before {
-            self.paced.remove(&(before, id));
-        }
-        if let Some(next) = next {
-            self.paced.insert((next, id));
-        }
+        self.paced.set(id, next);
     }
 
     /// The next packet that waits and may leave now.

@@ -5,13 +5,15 @@
 //!   deliver   for each viewer { for each packet }      once per turn
 //! ```
 //!
+//! What is written leaves in portions while the rest is still being offered, as long as somebody sends it (`deliver_to`).
+//!
 //! A viewer's keys, numbers and batch are several kilobytes, and a thousand viewers' are more than a processor's caches hold.
 //! Going through them once per picture instead of once per packet makes most of that cost vanish, and the pieces of a picture
 //! lie side by side in the viewer's batch.
 
 use super::state::{LayerState, PENDING_MAX, Pending, Track};
 use super::{Room, find_mut};
-use crate::downlink::{Downlinks, Terms, Turn};
+use crate::downlink::{Downlinks, Terms, Transmit, Turn};
 use crate::drop::Drop;
 use crate::packet::TrackId;
 use crate::sink::{Begin, Offer};
@@ -19,12 +21,24 @@ use crate::track::Meaning;
 use arrayvec::ArrayVec;
 use std::time::Instant;
 
+/// Who sends what is written.
+type Send<'a, 'b> = &'a mut (dyn FnMut(Transmit<'_>) + 'b);
+
 impl Room {
     /// Offers what came since the last time to all slots. Call at the end of each turn, before [`Downlinks::flush`].
     pub fn deliver(&mut self, downlinks: &mut Downlinks, now: Instant) {
+        self.deliver_with(None, downlinks, now);
+    }
+
+    /// As [`Self::deliver`], and hands out what is written whenever [`Downlinks::is_full`]. What is left is for the flush.
+    pub fn deliver_to(&mut self, send: &mut dyn FnMut(Transmit<'_>), downlinks: &mut Downlinks, now: Instant) {
+        self.deliver_with(Some(send), downlinks, now);
+    }
+
+    fn deliver_with(&mut self, mut send: Option<Send<'_, '_>>, downlinks: &mut Downlinks, now: Instant) {
         for at in 0..self.waiting.len() {
             let id = self.waiting[at];
-            self.deliver_track(id, downlinks, now);
+            self.deliver_track(id, &mut send, downlinks, now);
         }
         self.waiting.clear();
     }
@@ -38,12 +52,12 @@ impl Room {
         }
         track.pending.push(pending);
         if track.pending.len() == PENDING_MAX {
-            self.deliver_track(id, downlinks, now);
+            self.deliver_track(id, &mut None, downlinks, now);
             self.waiting.retain(|waiting| *waiting != id);
         }
     }
 
-    fn deliver_track(&mut self, id: TrackId, downlinks: &mut Downlinks, now: Instant) {
+    fn deliver_track(&mut self, id: TrackId, send: &mut Option<Send<'_, '_>>, downlinks: &mut Downlinks, now: Instant) {
         let Self { tracks, drops, .. } = self;
         let Some(track) = find_mut(tracks, id) else { return };
         let shared = track.shared;
@@ -73,6 +87,9 @@ impl Room {
             let taken = downlinks.offer(sink.downlink, sink.slot, &offers, terms, drops, now);
             awaits |= taken.awaits;
             began |= taken.began;
+            if let Some(send) = send.as_mut().filter(|_| downlinks.is_full()) {
+                downlinks.flush(&mut *send);
+            }
         }
         drops.add(Drop::OtherLayer, other_layer);
         drop(offers);

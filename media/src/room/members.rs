@@ -202,7 +202,7 @@ impl Room {
                 }
             }
         }
-        touched.extend(self.share(downlink, downlinks, now));
+        self.share(downlink, &mut touched, downlinks, now);
         touched.sort_unstable();
         touched.dedup();
         for id in touched {

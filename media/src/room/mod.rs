@@ -127,6 +127,7 @@ pub struct Room {
     taps: BTreeMap<TapId, TrackId>,
     /// Tracks with packets that were not yet offered to their slots.
     waiting: Vec<TrackId>,
+    desk: share::Desk,
     speakers: Speakers,
     /// Who speaks loudest.
     speaking: Option<ParticipantId>,
@@ -158,6 +159,7 @@ impl Room {
             ears: Ears::default(),
             taps: BTreeMap::new(),
             waiting: Vec::new(),
+            desk: share::Desk::default(),
             speakers: Speakers::default(),
             speaking: None,
             air: Air::default(),

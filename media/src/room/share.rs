@@ -31,6 +31,15 @@ pub(super) struct Shared {
     short: bool,
 }
 
+/// Where budgets are shared out. It is kept, so that sharing takes nothing from the heap.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    due: Vec<DownlinkId>,
+    wants: Vec<Want>,
+    given: Vec<Option<usize>>,
+    changed: Vec<TrackId>,
+}
+
 impl Room {
     /// A peer's queue or probe goes on: see [`Downlinks::poll_paced`].
     pub fn pace(&mut self, id: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
@@ -103,7 +112,7 @@ impl Room {
 
     /// Time passed: estimates move, and with them what is given.
     pub(super) fn share_on_time(&mut self, downlinks: &mut Downlinks, now: Instant) {
-        let mut due: Vec<DownlinkId> = Vec::new();
+        let mut due = std::mem::take(&mut self.desk.due);
         for (id, member) in &self.members {
             downlinks.tick_way(*id, now);
             let Some(budget) = downlinks.budget(*id) else { continue };
@@ -115,9 +124,10 @@ impl Room {
                 due.push(*id);
             }
         }
-        for id in due {
+        for id in due.drain(..) {
             self.share_again(id, downlinks, now);
         }
+        self.desk.due = due;
     }
 
     /// A track's layers are other ones: whoever shows it is looked at at the next tick.
@@ -131,19 +141,69 @@ impl Room {
     }
 
     fn share_again(&mut self, id: DownlinkId, downlinks: &mut Downlinks, now: Instant) {
-        for track in self.share(id, downlinks, now) {
+        let mut changed = std::mem::take(&mut self.desk.changed);
+        self.share(id, &mut changed, downlinks, now);
+        for track in changed.drain(..) {
             self.aim_member(track, id, downlinks, now);
         }
+        self.desk.changed = changed;
     }
 
-    /// Shares a member's budget out among its slots. Returns the tracks whose portion changed.
-    pub(super) fn share(&mut self, id: DownlinkId, downlinks: &mut Downlinks, now: Instant) -> Vec<TrackId> {
-        let (Some(budget), Some(state), Some(member)) =
-            (downlinks.budget(id), downlinks.find(id), self.members.get(&id))
-        else {
-            return Vec::new();
+    /// Shares a member's budget out among its slots. Adds the tracks whose portion changed to `changed`.
+    pub(super) fn share(
+        &mut self,
+        id: DownlinkId,
+        changed: &mut Vec<TrackId>,
+        downlinks: &mut Downlinks,
+        now: Instant,
+    ) {
+        let Some(budget) = downlinks.budget(id) else { return };
+        let mut desk = std::mem::take(&mut self.desk);
+        let Desk { wants, given, .. } = &mut desk;
+        let sound_bps = self.wants(id, wants, downlinks, now);
+        let best = |want: &Want| want.steps.last().map_or(0, |step| step.bps);
+        let wanted_bps = sound_bps + wants.iter().map(best).sum::<u64>();
+        let budget_bps = match budget {
+            Budget::Unlimited => u64::MAX,
+            Budget::Assumed(bps) | Budget::Measured(bps) => bps,
         };
-        let mut asked: Vec<(SlotIndex, TrackId, usize, Want)> = Vec::new();
+        allocate::share(budget_bps.saturating_sub(sound_bps), wants, given);
+        if let (Budget::Assumed(_), Some(first)) = (budget, given.first_mut()) {
+            // Something must be sent for anything to be known.
+            *first = first.or(Some(0)).filter(|_| !wants[0].steps.is_empty());
+        }
+        let price = |(want, given): (&Want, &Option<usize>)| given.map_or(0, |at| want.steps[at].bps);
+        let given_bps = sound_bps + wants.iter().zip(given.iter()).map(price).sum::<u64>();
+        let short = wants.iter().zip(given.iter()).any(|(want, given)| given.map_or(0, |at| at + 1) < want.steps.len());
+        if let Some(member) = self.members.get_mut(&id) {
+            member.shared = Shared { at: Some(now), budget_bps, given_bps, short };
+        }
+        downlinks.wanted(id, wanted_bps, now);
+        for (want, given) in wants.iter().zip(given.iter()) {
+            let Some(slot) = downlinks.slot_mut(id, SlotIndex(want.slot)) else { continue };
+            let layer = match given.and_then(|at| want.steps.get(at)) {
+                Some(_) if budget == Budget::Unlimited => Some(EVERYTHING),
+                Some(step) => Some(step.layer),
+                // No step at all: there is nothing to show, or nobody looks.
+                None if want.steps.is_empty() => slot.portion.layer,
+                None => None,
+            };
+            if *given < want.has && want.has.is_some() {
+                slot.portion.held_until = Some(now + HOLD);
+            }
+            if slot.portion.layer != layer {
+                slot.portion.layer = layer;
+                changed.extend(slot.track);
+            }
+        }
+        self.desk = desk;
+    }
+
+    /// What a member's slots could be given, the most important first. Returns what its sound takes, in bits per second.
+    fn wants(&self, id: DownlinkId, wants: &mut Vec<Want>, downlinks: &Downlinks, now: Instant) -> u64 {
+        wants.clear();
+        let (Some(state), Some(member)) = (downlinks.find(id), self.members.get(&id)) else { return 0 };
+        let view = member.view.as_deref().unwrap_or_default();
         let mut sound_bps = 0;
         for (at, slot) in state.slots.iter().enumerate() {
             let Some(track) = slot.track.and_then(|track| self.find(track)) else { continue };
@@ -160,7 +220,6 @@ impl Room {
                     .iter()
                     .rposition(|step| (step.layer.spatial, step.layer.temporal) <= (layer.spatial, layer.temporal))
             });
-            let view = member.view.as_deref().unwrap_or_default();
             let place = view.iter().position(|tile| tile.track == track.info.name);
             let class = match track.info.name.source {
                 _ if place.is_some_and(|place| view[place].pinned) => Class::Pinned,
@@ -169,51 +228,11 @@ impl Room {
                 _ => Class::Tile,
             };
             let held = portion.held_until.is_some_and(|until| until > now);
-            let want = Want { class, steps, has, held };
-            asked.push((SlotIndex(at as u16), track.id, place.unwrap_or(view.len() + at), want));
+            wants.push(Want { slot: at as u16, class, place: place.unwrap_or(view.len() + at), steps, has, held });
         }
-        asked.sort_by_key(|(_, _, place, want)| (want.class, *place));
-        let wants: Vec<Want> = asked.iter().map(|(_, _, _, want)| want.clone()).collect();
-        let best = |want: &Want| want.steps.last().map_or(0, |step| step.bps);
-        let wanted_bps = sound_bps + wants.iter().map(best).sum::<u64>();
-        let (mut given, budget_bps) = (
-            Vec::new(),
-            match budget {
-                Budget::Unlimited => u64::MAX,
-                Budget::Assumed(bps) | Budget::Measured(bps) => bps,
-            },
-        );
-        allocate::share(budget_bps.saturating_sub(sound_bps), &wants, &mut given);
-        if let (Budget::Assumed(_), Some(first)) = (budget, given.first_mut()) {
-            // Something must be sent for anything to be known.
-            *first = first.or(Some(0)).filter(|_| !wants[0].steps.is_empty());
-        }
-        let price = |(want, given): (&Want, &Option<usize>)| given.map_or(0, |at| want.steps[at].bps);
-        let given_bps = sound_bps + wants.iter().zip(&given).map(price).sum::<u64>();
-        let short = wants.iter().zip(&given).any(|(want, given)| given.map_or(0, |at| at + 1) < want.steps.len());
-        if let Some(member) = self.members.get_mut(&id) {
-            member.shared = Shared { at: Some(now), budget_bps, given_bps, short };
-        }
-        downlinks.wanted(id, wanted_bps, now);
-        let mut changed = Vec::new();
-        for ((slot, track, _, want), given) in asked.into_iter().zip(given) {
-            let Some(slot) = downlinks.slot_mut(id, slot) else { continue };
-            let layer = match given.and_then(|at| want.steps.get(at)) {
-                Some(_) if budget == Budget::Unlimited => Some(EVERYTHING),
-                Some(step) => Some(step.layer),
-                // No step at all: there is nothing to show, or nobody looks.
-                None if want.steps.is_empty() => slot.portion.layer,
-                None => None,
-            };
-            if given < want.has && want.has.is_some() {
-                slot.portion.held_until = Some(now + HOLD);
-            }
-            if slot.portion.layer != layer {
-                slot.portion.layer = layer;
-                changed.push(track);
-            }
-        }
-        changed
+        // No two are alike: nothing is lost by a sort that takes no memory.
+        wants.sort_unstable_by_key(|want| (want.class, want.place, want.slot));
+        sound_bps
     }
 }
 

@@ -78,7 +78,7 @@ impl Shard {
         let downlink = downlinks.insert(
             downlink::Config {
                 extensions: extensions.clone(),
-                cname: settled.memory.cname.clone(),
+                cname: settled.memory.cname.as_str().into(),
                 epoch: *born,
                 epoch_ntp: ntp(config.unix_ms),
                 seed: peer.draw.number(),

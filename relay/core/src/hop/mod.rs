@@ -33,6 +33,7 @@ use crate::roster::{self, PEOPLE_PER_MESSAGE, Roster};
 use bytes::Bytes;
 use downstream::Downstream;
 use grants::Grants;
+use lyceum_media::downlink::Transmit;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{Codec, Downlinks, Packet, Room, TrackId};
@@ -403,6 +404,11 @@ impl Hop {
     /// What came in this turn, local or over links, goes to the slots here. Call at the end of each turn, before `poll`.
     pub fn deliver(&mut self, downlinks: &mut Downlinks, now: Instant) {
         self.room.deliver(downlinks, now);
+    }
+
+    /// As [`Self::deliver`], with somebody who sends what is written when it is much.
+    pub fn deliver_to(&mut self, send: &mut dyn FnMut(Transmit<'_>), downlinks: &mut Downlinks, now: Instant) {
+        self.room.deliver_to(send, downlinks, now);
     }
 
     /// Where a local track's timestamps stand.

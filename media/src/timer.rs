@@ -3,8 +3,9 @@
 //! An alarm that is moved leaves its old entry in the heap; such entries are passed over, and swept out when they are the
 //! many. Nothing here takes memory once it has seen its largest crowd.
 
+use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -13,19 +14,28 @@ const STALE_MAX: usize = 64;
 
 /// A set of alarms, at most one per key.
 #[derive(Debug)]
-pub(crate) struct Timers<K> {
+pub struct Timers<K> {
     /// Its top is never stale.
     heap: BinaryHeap<Reverse<(Instant, K)>>,
-    by_key: HashMap<K, Instant>,
+    /// Keys are our own numbers: nobody outside can choose them to collide.
+    by_key: FxHashMap<K, Instant>,
+}
+
+impl<K: Ord + Hash + Copy> Default for Timers<K> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<K: Ord + Hash + Copy> Timers<K> {
-    pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), by_key: HashMap::new() }
+    /// No alarms.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { heap: BinaryHeap::new(), by_key: FxHashMap::default() }
     }
 
     /// Sets, moves or (with `None`) removes the alarm of a key.
-    pub(crate) fn set(&mut self, key: K, at: Option<Instant>) {
+    pub fn set(&mut self, key: K, at: Option<Instant>) {
         let old = match at {
             Some(at) => self.by_key.insert(key, at),
             None => self.by_key.remove(&key),
@@ -44,12 +54,13 @@ impl<K: Ord + Hash + Copy> Timers<K> {
     }
 
     /// The earliest alarm.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes out one alarm that is due.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
+    pub fn pop(&mut self, now: Instant) -> Option<K> {
         let Reverse((at, key)) = *self.heap.peek()?;
         if at > now {
             return None;
@@ -59,8 +70,15 @@ impl<K: Ord + Hash + Copy> Timers<K> {
     }
 
     /// Alarms that stand.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// Whether none stands.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
     }
 
     /// Passes over stale entries at the top.
