@@ -93,7 +93,7 @@ pub struct Outcome {
     pub slots_assigned: u64,
     /// Slots that carried a camera and showed nothing of it for three seconds.
     pub slots_frozen: u64,
-    /// From the publisher's encoder to the whole frame at the viewer.
+    /// From the publisher's encoder to the whole frame at the viewer, of frames sent since the viewer shows the track.
     pub end_to_end: Latency,
     /// Video packets received.
     pub packets: u64,

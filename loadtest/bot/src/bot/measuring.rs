@@ -3,6 +3,7 @@
 use super::{Bot, SAMPLES_MAX, Stage};
 use crate::outgoing::Outgoing;
 use crate::player::{Player, Sent};
+use crate::stamp::Stamp;
 use crate::watch::{Seen, Shown, Watch};
 use lyceum_media::{Packet, TrackId};
 use lyceum_wire::id::TrackName;
@@ -66,23 +67,31 @@ pub(super) struct Slot {
     pub(super) track: Option<TrackName>,
     pub(super) watch: Watch,
     asked: Option<Instant>,
-    /// What it carries was put into it at this moment and has not been seen yet.
-    waits_since: Option<Instant>,
+    tenure: Tenure,
+}
+
+/// The time of one track in a slot.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tenure {
+    /// When it was put into it, if something was.
+    since: Option<Instant>,
+    /// It has been seen.
+    shown: bool,
     /// It is counted as frozen when nothing is shown by then.
     frozen_at: Option<Instant>,
 }
 
 impl Slot {
     pub(super) fn new(kind: SlotKind) -> Self {
-        Self { kind, track: None, watch: Watch::new(), asked: None, waits_since: None, frozen_at: None }
+        Self { kind, track: None, watch: Watch::new(), asked: None, tenure: Tenure::default() }
     }
 
     /// Something else is in it from now on.
     pub(super) fn assign(&mut self, track: Option<TrackName>, now: Instant) {
         self.watch.forgive();
         let carries = track.is_some() && self.kind != SlotKind::Audio;
-        self.waits_since = carries.then_some(now);
-        self.frozen_at = carries.then(|| now + FROZEN_AFTER);
+        self.tenure =
+            Tenure { since: carries.then_some(now), shown: false, frozen_at: carries.then(|| now + FROZEN_AFTER) };
         self.track = track;
     }
 }
@@ -162,14 +171,14 @@ impl Bot {
                 latencies_us: &mut self.latencies_us,
                 fills_us: &mut self.fills_us,
             };
-            let Slot { watch, track, waits_since, frozen_at, .. } = slot;
+            let Slot { watch, track, tenure, .. } = slot;
             let carries = track.is_some();
-            watch.tick(now, |shown| notes.note(shown, carries, waits_since, frozen_at));
-            if slot.frozen_at.is_some_and(|at| at <= now) && connected {
+            watch.tick(now, |shown| notes.note(shown, carries, tenure));
+            if slot.tenure.frozen_at.is_some_and(|at| at <= now) && connected {
                 self.report.frozen += 1;
-                slot.frozen_at = None;
+                slot.tenure.frozen_at = None;
                 if let Some(track) = slot.track.clone().filter(|_| self.report.hung.len() < HUNG_MAX) {
-                    let (at, shown) = (now.saturating_duration_since(self.config.zero), slot.waits_since.is_none());
+                    let (at, shown) = (now.saturating_duration_since(self.config.zero), slot.tenure.shown);
                     self.report.hung.push(Hung { track, at, shown, packets: slot.watch.seen().packets });
                 }
             }
@@ -190,9 +199,9 @@ pub(super) fn watch(packet: &Packet<'_>, slots: &mut [Slot], notes: &mut Notes<'
         notes.report.audio_packets += 1;
         return;
     }
-    let Slot { watch, track, waits_since, frozen_at, .. } = slot;
+    let Slot { watch, track, tenure, .. } = slot;
     let carries = track.is_some();
-    watch.take(packet, now, |shown| notes.note(shown, carries, waits_since, frozen_at));
+    watch.take(packet, now, |shown| notes.note(shown, carries, tenure));
 }
 
 /// Where it is written down that a frame was shown.
@@ -205,23 +214,22 @@ pub(super) struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn note(
-        &mut self,
-        shown: Shown,
-        carries: bool,
-        waits_since: &mut Option<Instant>,
-        frozen_at: &mut Option<Instant>,
-    ) {
+    fn note(&mut self, shown: Shown, carries: bool, tenure: &mut Tenure) {
         self.report.first_frame_after.get_or_insert(shown.at.saturating_duration_since(self.born));
         let sample = |us: u64| us.min(u64::from(u32::MAX)) as u32;
-        if let Some(since) = waits_since.take()
+        if let Some(since) = tenure.since
+            && !std::mem::replace(&mut tenure.shown, true)
             && self.fills_us.len() < SAMPLES_MAX
         {
             self.fills_us.push(sample(shown.at.saturating_duration_since(since).as_micros() as u64));
         }
         // A late frame of what is no longer in the slot promises nothing.
-        *frozen_at = carries.then(|| shown.at + FROZEN_AFTER);
-        if let Some(stamp) = shown.stamp
+        tenure.frozen_at = carries.then(|| shown.at + FROZEN_AFTER);
+        // What was sent before the track came into the slot is history that a viewer catches up with, as old as it is.
+        let zero = self.zero;
+        let is_live =
+            |stamp: &Stamp| tenure.since.is_none_or(|since| zero + Duration::from_micros(stamp.sent_us) >= since);
+        if let Some(stamp) = shown.stamp.filter(is_live)
             && self.latencies_us.len() < SAMPLES_MAX
         {
             let at_us = shown.at.saturating_duration_since(self.zero).as_micros() as u64;
