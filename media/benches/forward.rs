@@ -17,7 +17,7 @@
 )]
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use lyceum_media::downlink::{Config, SlotCodec, SlotSpec};
+use lyceum_media::downlink::{Config, Route, SlotCodec, SlotSpec};
 use lyceum_media::room::Origin;
 use lyceum_media::seq::SeqNo;
 use lyceum_media::srtp::{Keys, Profile};
@@ -113,7 +113,11 @@ impl Bench {
             let key: Vec<u8> = (0..16).map(|byte| (n * 31 + byte) as u8).collect();
             let profile = Profile::AeadAes128Gcm;
             downlinks.set_keys(id, &Keys { profile, key: key.clone(), salt: vec![7; 12] }).unwrap();
-            downlinks.set_remote(id, format!("10.0.{}.{}:4000", n / 250, n % 250).parse().unwrap());
+            let route = Route {
+                local: "198.51.100.1:4000".parse().unwrap(),
+                remote: format!("10.0.{}.{}:4000", n / 250, n % 250).parse().unwrap(),
+            };
+            downlinks.set_route(id, route);
             room.enter(name(n), id, &mut downlinks, now);
             keys.push(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).unwrap()));
         }

@@ -72,7 +72,8 @@ fn assign(downlinks: &mut Downlinks, id: DownlinkId, slot: u16) {
 
 fn connect(downlinks: &mut Downlinks, id: DownlinkId) {
     downlinks.set_keys(id, &keys()).unwrap();
-    downlinks.set_remote(id, "192.0.2.1:9".parse().unwrap());
+    let route = Route { local: "198.51.100.1:4000".parse().unwrap(), remote: "192.0.2.1:9".parse().unwrap() };
+    downlinks.set_route(id, route);
 }
 
 /// Flushes and opens everything: (ssrc, sequence) of media, compounds of control.

@@ -1,7 +1,7 @@
 //! Tests of [`super`]; the plays in `tests/scenarios` show it whole.
 
 use super::*;
-use crate::downlink::{self, SlotCodec, SlotSpec};
+use crate::downlink::{self, Route, SlotCodec, SlotSpec};
 use crate::packet::{Codec, Flags, Ssrc};
 use lyceum_wire::ext;
 use lyceum_wire::signal::SlotKind;
@@ -237,7 +237,8 @@ proptest::proptest! {
                     downlinks.set_slots(id, slots(3));
                     room.enter(ParticipantId::parse(PEOPLE[who]).unwrap(), id, &mut downlinks, now);
                     downlinks.set_keys(id, &keys).unwrap();
-                    downlinks.set_remote(id, "192.0.2.1:1".parse().unwrap());
+                    let route = Route { local: "198.51.100.1:4000".parse().unwrap(), remote: "192.0.2.1:1".parse().unwrap() };
+                    downlinks.set_route(id, route);
                     present.insert(who, id);
                 }
                 Act::Leave { who } => {

@@ -2,7 +2,7 @@
 //! sent can be decoded, nothing is missing that was not lost, and the last packet of each picture says so.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a play picks a moment to begin at")]
 
-use lyceum_media::downlink::{self, SlotCodec, SlotSpec};
+use lyceum_media::downlink::{self, Route, SlotCodec, SlotSpec};
 use lyceum_media::room::{Event, Origin};
 use lyceum_media::srtp::{Inbound, Keys, Profile};
 use lyceum_media::{Codec, DownlinkId, Downlinks, Packet, Room, SeqNo, Ssrc, TapId, TrackId, frame};
@@ -269,7 +269,8 @@ impl World {
         self.downlinks.set_slots(downlink, vec![slot]);
         self.room.enter(ParticipantId::parse(who).unwrap(), downlink, &mut self.downlinks, self.now);
         self.downlinks.set_keys(downlink, &keys).unwrap();
-        self.downlinks.set_remote(downlink, "192.0.2.1:9".parse().unwrap());
+        let route = Route { local: "198.51.100.1:4000".parse().unwrap(), remote: "192.0.2.1:9".parse().unwrap() };
+        self.downlinks.set_route(downlink, route);
         let viewer = Viewer {
             downlink,
             inbound: Inbound::new(&keys).unwrap(),

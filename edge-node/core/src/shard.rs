@@ -22,6 +22,7 @@ use crate::slab::Slab;
 use crate::stats::{LinkStats, Past};
 use crate::turn;
 use bytes::Bytes;
+use lyceum_media::downlink::{self, Route};
 use lyceum_media::timer::Timers;
 use lyceum_media::{DownlinkId, Downlinks};
 use lyceum_relay_core::hop::Said;
@@ -620,19 +621,16 @@ impl Shard {
 
     /// Sends what has been written, or writes and sends the media that came in this turn, in portions.
     fn send(&mut self, wire: &mut dyn Wire, what: Leaves, now: Instant) {
-        let Self { downlinks, rooms, dirty_rooms, peers, peer_by_downlink, outbox, .. } = self;
+        let Self { downlinks, rooms, dirty_rooms, outbox, .. } = self;
         let Self { turn, pairs, events, traffic, drops, scratch, working, .. } = self;
         let shard = self.config.shard;
         let mut exit = Exit { turn: turn.as_mut(), shard, pairs, events, traffic, drops, scratch, now };
         for (pair, bytes) in outbox.drain(..) {
             exit.send(wire, pair, &bytes, bytes.len());
         }
-        let mut send = |batch: lyceum_media::downlink::Transmit<'_>| {
-            let peer = peer_by_downlink.get(&batch.downlink).and_then(|index| peers.get(*index));
-            let selected = peer.and_then(|peer| peer.media.as_ref()).and_then(|media| media.selected);
-            if let Some(pair) = selected {
-                exit.send(wire, pair, batch.bytes, batch.segment_size);
-            }
+        let mut send = |batch: downlink::Transmit<'_>| {
+            let Route { local, remote } = batch.route;
+            exit.send(wire, Pair { local, remote }, batch.bytes, batch.segment_size);
         };
         match what {
             Leaves::Media => {

@@ -31,7 +31,7 @@ pub(crate) struct Batches {
 pub(crate) enum Labour {
     /// Sent.
     Send,
-    /// Copied, sealed with AES-128-GCM, sent.
+    /// Copied, sealed with AES-128-GCM, sent: under a key of each viewer's own, as nobody can do otherwise.
     SealAndSend,
 }
 
@@ -72,7 +72,10 @@ pub(crate) fn send(batches: &Batches, labour: Labour, pace: Pace, time: Duration
     size_buffers(&socket);
     let stats = Arc::new(Stats::default());
     let mut sender = Sender::new(Arc::new(socket), stats.clone())?;
-    let mut hand = Hand::new()?;
+    let mut hands: Vec<Vec<Hand>> = Vec::new();
+    for viewers in &batches.rooms {
+        hands.push(viewers.iter().map(|_| Hand::new()).collect::<Result<_>>()?);
+    }
     let payload = vec![0x5a; batches.segment];
     let mut batch = vec![0; batches.segment * batches.segments];
     let (began, cpu) = (Instant::now(), account::this_thread());
@@ -86,7 +89,8 @@ pub(crate) fn send(batches: &Batches, labour: Labour, pace: Pace, time: Duration
         if came.saturating_duration_since(began) >= time {
             break;
         }
-        for to in batches.rooms.get(room as usize).into_iter().flatten() {
+        let viewers = batches.rooms.get(room as usize).into_iter().flatten();
+        for (to, hand) in viewers.zip(hands.get_mut(room as usize).into_iter().flatten()) {
             for datagram in batch.chunks_mut(batches.segment) {
                 if labour == Labour::SealAndSend {
                     hand.seal(datagram, &payload)?;
@@ -113,7 +117,7 @@ fn wait_until(at: Instant) -> Instant {
     at
 }
 
-/// Copies and seals.
+/// Copies and seals for one viewer.
 struct Hand {
     key: LessSafeKey,
     number: u64,

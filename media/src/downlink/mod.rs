@@ -83,13 +83,22 @@ pub struct Config {
     pub seed: u64,
 }
 
+/// The addresses of a peer's datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Ours, as the peer knows it.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
 /// One send call: `bytes` cut into `segment_size` pieces (the last may be shorter), all to one address.
 #[derive(Debug, Clone, Copy)]
 pub struct Transmit<'a> {
     /// Whose.
     pub downlink: DownlinkId,
-    /// Where to.
-    pub to: SocketAddr,
+    /// From where to where.
+    pub route: Route,
     /// One or more datagrams.
     pub bytes: &'a [u8],
     /// Length of each datagram but the last.
@@ -167,6 +176,17 @@ pub(crate) enum Why {
 /// Media of one turn leaves in portions of about so many bytes: a part of a core's own cache.
 const FLUSH_BYTES: usize = 128 * 1024;
 
+/// How deep to look for what a packet will need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// What is said of the peer itself.
+    Peer,
+    /// Its slot, and what was sent to it.
+    Slot,
+    /// The slot's numbers.
+    Stream,
+}
+
 /// All sending sides of one shard.
 pub struct Downlinks {
     entries: Vec<Entry>,
@@ -203,7 +223,7 @@ pub(crate) struct Downlink {
     config: Config,
     clock: NtpClock,
     outbound: Option<Outbound>,
-    remote: Option<SocketAddr>,
+    route: Option<Route>,
     pub(crate) slots: Vec<Slot>,
     /// Numbers used by sources whose slots are gone: under the same keys none may be used twice.
     retired: Vec<Retired>,
@@ -252,7 +272,7 @@ impl Downlinks {
             config,
             clock,
             outbound: None,
-            remote: None,
+            route: None,
             slots: Vec::new(),
             retired: Vec::new(),
             outbox: None,
@@ -317,10 +337,10 @@ impl Downlinks {
         Ok(())
     }
 
-    /// Where datagrams go; changes when ICE selects another pair.
-    pub fn set_remote(&mut self, id: DownlinkId, remote: SocketAddr) {
+    /// Which way datagrams go; changes when ICE selects another pair.
+    pub fn set_route(&mut self, id: DownlinkId, route: Route) {
         if let Some(downlink) = self.find_mut(id) {
-            downlink.remote = Some(remote);
+            downlink.route = Some(route);
         }
     }
 
@@ -402,14 +422,28 @@ impl Downlinks {
             };
             let Some(downlink) = entry.downlink.as_mut() else { continue };
             let Some(mut outbox) = downlink.outbox.take() else { continue };
-            if let Some(to) = downlink.remote {
+            if let Some(route) = downlink.route {
                 for (bytes, segment_size) in outbox.batches() {
-                    send(Transmit { downlink: id, to, bytes, segment_size });
+                    send(Transmit { downlink: id, route, bytes, segment_size });
                 }
             }
             outbox.clear();
             self.spare.push(outbox);
         }
+    }
+
+    /// Begins to load what the packets of a viewer who comes later in the turn will need, while those of another are being sealed: a
+    /// viewer's state is kilobytes in places that lead from one to the next, and a crowd's is in no cache when its turn comes.
+    #[inline]
+    pub(crate) fn warm(&self, id: DownlinkId, slot: SlotIndex, depth: Depth) {
+        let Some(downlink) = self.find(id) else { return };
+        let slot = || downlink.slots.get(usize::from(slot.0));
+        let touched = match depth {
+            Depth::Peer => downlink.touch(),
+            Depth::Slot => slot().map_or(0, Slot::touch) ^ downlink.way.estimate.touch(),
+            Depth::Stream => slot().map_or(0, |slot| slot.stream.touch()),
+        };
+        std::hint::black_box(touched);
     }
 
     /// Packets of one track for one slot, in order: the hot path. What the way does not carry yet waits, unless it has waited.
@@ -430,7 +464,7 @@ impl Downlinks {
             drops.add(Drop::SubscriberGone, offers.len() as u64);
             return taken;
         };
-        let Some(outbound) = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()) else {
+        let Some(outbound) = downlink.outbound.as_ref().filter(|_| downlink.route.is_some()) else {
             drops.add(Drop::NotConnected, offers.len() as u64);
             return taken;
         };
@@ -448,7 +482,7 @@ impl Downlinks {
         let mut waits = queues && !way.pace.is_idle();
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
         let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
-        let overhead = way::overhead(downlink.remote);
+        let overhead = way::overhead(downlink.route);
         let before = outbox.bytes().len();
         for offer in offers {
             let bit = 1u8 << (offer.packet.layer.spatial & 7);
@@ -557,12 +591,12 @@ impl Downlinks {
     ) -> Result<(), Drop> {
         let entry = self.entries.get_mut(id.index()).filter(|e| e.generation == id.generation());
         let downlink = entry.and_then(|e| e.downlink.as_deref_mut()).ok_or(Drop::SubscriberGone)?;
-        let outbound = downlink.outbound.as_ref().filter(|_| downlink.remote.is_some()).ok_or(Drop::NotConnected)?;
+        let outbound = downlink.outbound.as_ref().filter(|_| downlink.route.is_some()).ok_or(Drop::NotConnected)?;
         let slot = downlink.slots.get_mut(usize::from(slot.0)).ok_or(Drop::SubscriberGone)?;
         let outbox = outbox_of(&mut downlink.outbox, &mut self.spare, &mut self.dirty, id);
         let send_time = if downlink.tells_send_time { send_time(&downlink.config, now) } else { 0 };
         let before = outbox.bytes().len();
-        let overhead = way::overhead(downlink.remote);
+        let overhead = way::overhead(downlink.route);
         let (transport, scratch, way) = (&mut downlink.transport, &mut self.scratch, &mut downlink.way);
         write(slot, Wire { outbound, outbox, transport, send_time, scratch, way, overhead, now })?;
         downlink.sent.packets += 1;
@@ -612,9 +646,24 @@ impl Ready<'_> {
 }
 
 impl Downlink {
+    /// Reads a little of each place that a packet needs.
+    #[inline]
+    fn touch(&self) -> u64 {
+        u64::from(self.outbound.is_some())
+            ^ u64::from(self.route.is_some())
+            ^ self.slots.len() as u64
+            ^ u64::from(self.outbox.is_some())
+            ^ u64::from(self.transport)
+            ^ self.sent.packets
+            ^ u64::from(self.report_due.is_some())
+            ^ u64::from(self.tells_send_time)
+            ^ self.config.epoch_ntp
+            ^ self.way.touch()
+    }
+
     /// Keys and address are there.
     pub(crate) fn is_ready(&self) -> bool {
-        self.outbound.is_some() && self.remote.is_some()
+        self.outbound.is_some() && self.route.is_some()
     }
 
     fn new_slot(&mut self, spec: SlotSpec) -> Slot {

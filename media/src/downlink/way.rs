@@ -1,12 +1,11 @@
 //! The way to one subscriber: how much it carries, when the next packet may leave, and what is sent to find out.
 
-use super::{DownlinkId, Downlinks, SlotIndex};
+use super::{DownlinkId, Downlinks, Route, SlotIndex};
 use crate::drop::Drop;
 use crate::estimate::{Bounds, Estimate, Probe, Sent};
 use crate::pace::{Pace, Waiting};
 use crate::packet::Ssrc;
 use lyceum_wire::rtcp;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// What there is to share out.
@@ -54,6 +53,15 @@ impl Way {
             probe: None,
             due: None,
         }
+    }
+
+    /// As [`Estimate::touch`], of what lies here itself.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        u64::from(self.heard)
+            ^ u64::from(self.pace.is_idle())
+            ^ u64::from(self.probe.is_some())
+            ^ self.estimate.touch_near()
     }
 
     /// The pace at present.
@@ -233,8 +241,8 @@ impl Downlinks {
 }
 
 /// Headers of IP and UDP around what we write, in bytes.
-pub(super) fn overhead(remote: Option<SocketAddr>) -> usize {
-    if remote.is_some_and(|remote| remote.is_ipv6()) { 48 } else { 28 }
+pub(super) fn overhead(route: Option<Route>) -> usize {
+    if route.is_some_and(|route| route.remote.is_ipv6()) { 48 } else { 28 }
 }
 
 /// Assumed before anything was heard: most ways carry it, and a picture or two begin at a size worth looking at.

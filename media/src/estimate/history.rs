@@ -100,6 +100,12 @@ impl History {
         }
     }
 
+    /// Reads the place of the next packet.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.ring.get(self.at(self.next)).map_or(0, |entry| u64::from(entry.sent_us))
+    }
+
     /// A packet left.
     #[inline]
     pub(super) fn sent(&mut self, packet: &Sent, now_us: u64) {

@@ -166,6 +166,28 @@ impl Estimate {
         }
     }
 
+    /// Reads a little of each place that [`Self::sent`] and the pace need, and what is read leads no further.
+    #[inline]
+    pub(crate) fn touch_near(&self) -> u64 {
+        self.now_us
+            ^ self.target_bps
+            ^ self.bounds.start_bps
+            ^ self.history.in_flight()
+            ^ u64::from(self.silent_at_us.is_some())
+            ^ u64::from(self.rtt.is_some())
+            ^ u64::from(self.limited.is_limited())
+            ^ self.rate.bps().to_bits()
+            ^ self.queue.wait_ms().to_bits()
+            ^ u64::from(self.by_reports())
+            ^ u64::from(self.probing.has_begun())
+    }
+
+    /// Reads where the next packet will be written down.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.history.touch()
+    }
+
     /// Transport-wide feedback came.
     pub fn feedback(&mut self, feedback: &rtcp::TransportFeedback<'_>, now: Instant) {
         let now_us = self.tell(now);

@@ -1,7 +1,7 @@
 //! One room on one shard with honest people around it, in virtual time: real SRTP both ways, cameras that answer key-frame
 //! requests, players that check every number and ask for what they miss.
 
-use lyceum_media::downlink::{self, SlotCodec, SlotSpec};
+use lyceum_media::downlink::{self, Route, SlotCodec, SlotSpec};
 use lyceum_media::feedback::nack;
 use lyceum_media::feedback::twcc::Recorder;
 use lyceum_media::room::{Event, Origin};
@@ -228,7 +228,11 @@ impl World {
         self.room.enter(ParticipantId::parse(who).unwrap(), downlink, &mut self.downlinks, self.now);
         // Media keys come after signaling, as in life.
         self.downlinks.set_keys(downlink, &down).unwrap();
-        self.downlinks.set_remote(downlink, format!("10.0.0.{number}:5000").parse().unwrap());
+        let route = Route {
+            local: "198.51.100.1:4000".parse().unwrap(),
+            remote: format!("10.0.0.{number}:5000").parse().unwrap(),
+        };
+        self.downlinks.set_route(downlink, route);
         let person = Person {
             uplink,
             downlink,

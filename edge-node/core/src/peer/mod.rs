@@ -86,8 +86,6 @@ pub(crate) struct Media {
     pub(crate) slots: Vec<SlotSpec>,
     /// 5-tuples that passed a check, for the demultiplexer.
     pub(crate) pairs: Vec<Pair>,
-    /// The nominated one.
-    pub(crate) selected: Option<Pair>,
     pub(crate) connected: bool,
 }
 

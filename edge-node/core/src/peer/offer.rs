@@ -101,7 +101,6 @@ impl Shard {
             published: Vec::new(),
             slots: Vec::new(),
             pairs: Vec::new(),
-            selected: None,
             connected: false,
         }));
     }

@@ -3,6 +3,7 @@
 use super::{Media, Peer, Way};
 use crate::drops::{Departure, DoorDrop};
 use crate::shard::{Alarm, Shard};
+use lyceum_media::downlink::Route;
 use lyceum_media::srtp;
 use lyceum_session::ice::PAIRS_MAX;
 use lyceum_session::{Failure, Output, Pair, SrtpKey, SrtpKeys, SrtpProfile};
@@ -74,8 +75,8 @@ impl Shard {
         match output {
             Output::Transmit { pair, bytes } => self.outbox.push((pair, bytes)),
             Output::Selected { pair } => {
-                media.selected = Some(pair);
-                self.downlinks.set_remote(media.downlink, pair.remote);
+                let route = Route { local: pair.local, remote: pair.remote };
+                self.downlinks.set_route(media.downlink, route);
             }
             Output::Connected { srtp: Some(keys) } => {
                 let (local, remote) = media_keys(keys);

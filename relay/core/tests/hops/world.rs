@@ -394,7 +394,9 @@ impl World {
         let id = here.downlinks.insert(config, now);
         let keys = Keys { profile: Profile::AeadAes128Gcm, key: vec![7; 16], salt: vec![9; 12] };
         here.downlinks.set_keys(id, &keys).unwrap();
-        here.downlinks.set_remote(id, "192.0.2.1:5000".parse().unwrap());
+        let route =
+            downlink::Route { local: "198.51.100.1:4000".parse().unwrap(), remote: "192.0.2.1:5000".parse().unwrap() };
+        here.downlinks.set_route(id, route);
         here.downlinks.set_slots(id, slots);
         here.hop.room.enter(person(who), id, &mut here.downlinks, now);
         let srtp = Inbound::new(&keys).unwrap();
