@@ -22,7 +22,7 @@ use crate::slab::Slab;
 use crate::stats::{LinkStats, Past};
 use crate::turn;
 use bytes::Bytes;
-use lyceum_media::downlink::{self, Route};
+use lyceum_media::downlink::{self, Outlet, Route};
 use lyceum_media::timer::Timers;
 use lyceum_media::{DownlinkId, Downlinks};
 use lyceum_relay_core::hop::Said;
@@ -628,21 +628,18 @@ impl Shard {
         for (pair, bytes) in outbox.drain(..) {
             exit.send(wire, pair, &bytes, bytes.len());
         }
-        let mut send = |batch: downlink::Transmit<'_>| {
-            let Route { local, remote } = batch.route;
-            exit.send(wire, Pair { local, remote }, batch.bytes, batch.segment_size);
-        };
+        let mut media = MediaExit { exit, wire };
         match what {
             Leaves::Media => {
                 for place in dirty_rooms.iter() {
                     *working = Some(Work::Room(*place));
                     if let Some(room) = rooms.get_mut(*place) {
-                        room.hop.deliver_to(&mut send, downlinks, now);
+                        room.hop.deliver_to(&mut media, downlinks, now);
                     }
                 }
                 *working = None;
             }
-            Leaves::Everything => downlinks.flush(send),
+            Leaves::Everything => downlinks.flush(|batch| media.send(batch)),
         }
     }
 
@@ -657,6 +654,23 @@ impl Shard {
     pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
         unix_ms + now.saturating_duration_since(at).as_millis() as u64
+    }
+}
+
+/// The exit as media see it.
+struct MediaExit<'a> {
+    exit: Exit<'a>,
+    wire: &'a mut dyn Wire,
+}
+
+impl Outlet for MediaExit<'_> {
+    fn send(&mut self, batch: downlink::Transmit<'_>) {
+        let Route { local, remote } = batch.route;
+        self.exit.send(self.wire, Pair { local, remote }, batch.bytes, batch.segment_size);
+    }
+
+    fn now(&mut self) -> Instant {
+        self.wire.now(self.exit.now)
     }
 }
 

@@ -105,6 +105,15 @@ pub struct Transmit<'a> {
     pub segment_size: usize,
 }
 
+/// Where media leave while a turn still goes on.
+pub trait Outlet {
+    /// Sends.
+    fn send(&mut self, transmit: Transmit<'_>);
+
+    /// The time by now: a crowd's turn takes milliseconds, which must not look like the network's delay.
+    fn now(&mut self) -> Instant;
+}
+
 /// What a subscriber reports of what it receives, for the bandwidth estimate.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reception {

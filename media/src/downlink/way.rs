@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) enum Budget {
     /// The peer negotiated nothing by which anything could be known, and has reported nothing yet.
     Unlimited,
-    /// Nothing was heard yet: this is assumed, in bits per second.
+    /// Nothing was heard yet of any limit: this is assumed, in bits per second.
     Assumed(u64),
     /// As estimated, in bits per second.
     Measured(u64),
@@ -95,6 +95,7 @@ impl Way {
 
     pub(super) fn budget(&self) -> Budget {
         match (self.heard, self.answers) {
+            (true, _) if self.estimate.is_untried() => Budget::Assumed(self.estimate.target_bps()),
             (true, _) => Budget::Measured(self.estimate.target_bps()),
             (false, true) => Budget::Assumed(self.estimate.target_bps()),
             (false, false) => Budget::Unlimited,

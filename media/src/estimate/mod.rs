@@ -346,6 +346,13 @@ impl Estimate {
         self.ignored.of(reason)
     }
 
+    /// Nothing has shown a limit so far: no queue, no loss, no word of the receiver's. The target is where we began, or what was tried.
+    #[must_use]
+    pub fn is_untried(&self) -> bool {
+        let told = self.loss.bps().is_some() || self.reports.remb_bps(self.now_us).is_some() || self.silence.is_some();
+        !told && !self.rate.has_fallen() && !self.reports.has_fallen()
+    }
+
     /// Memory used, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -462,6 +469,15 @@ impl Estimate {
         };
         if let Some(before) = self.rate.update(&known) {
             self.probing.fell(before, self.rate.bps(), now_us);
+        }
+        if let Some(carried) = self.throughput.carried_bps()
+            && known.usage == Usage::Normal
+            && known.wait_ms < CARRIED_MS
+            && !lost
+            && carried > self.rate.bps()
+        {
+            // It was sent although less was believed in, it arrives, and no queue stands: better than any probe.
+            self.rate.set(carried, now_us);
         }
         if let Some(bps) = round.probed_bps {
             self.take_probe(bps, now_us);
@@ -591,6 +607,8 @@ const STEP_WANTED: f64 = 1.05;
 const STEP_FILLS: f64 = 0.7;
 /// A way on which nothing was under way for this long has no queue, in µs.
 const IDLE_US: u64 = 500_000;
+/// What arrives is carried while no longer queue stands, in ms.
+const CARRIED_MS: f64 = 20.0;
 /// The pacer's pace as a multiple of the target, usually and while a queue of so many ms stands in the network.
 const PACE: f64 = 1.5;
 const PACE_QUEUED: f64 = 1.2;

@@ -124,6 +124,11 @@ impl Rate {
         (self.bps < before).then_some(before)
     }
 
+    /// Whether it ever fell.
+    pub(super) fn has_fallen(&self) -> bool {
+        self.decreased_us.is_some()
+    }
+
     /// What may be sent.
     pub(super) fn bps(&self) -> f64 {
         self.bps

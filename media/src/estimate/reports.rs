@@ -51,6 +51,11 @@ struct Remb {
 }
 
 impl Reports {
+    /// Whether the rate ever fell.
+    pub(super) fn has_fallen(&self) -> bool {
+        self.decreased_us != 0
+    }
+
     pub(super) fn new(bps: f64) -> Self {
         Self {
             bps,

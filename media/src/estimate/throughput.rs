@@ -11,6 +11,9 @@ const WINDOW_US: i64 = 500_000;
 /// Anything shorter says nothing: a single burst would decide, in µs.
 const WINDOW_MIN_US: i64 = 60_000;
 
+/// What has gone on for this long is no burst, in µs.
+const CARRIED_US: i64 = 250_000;
+
 /// Arrived bytes in slots of [`SLOT_US`].
 #[derive(Debug)]
 pub(super) struct Throughput {
@@ -65,6 +68,13 @@ impl Throughput {
         let newest = self.newest()?;
         let measured = self.measure(|slot| newest.arrival_us - slot.arrival_us >= WINDOW_US)?;
         Some(measured.arrived_bps.min(measured.sent_bps))
+    }
+
+    /// What has arrived for long enough to be called carried.
+    pub(super) fn carried_bps(&self) -> Option<f64> {
+        let newest = self.newest()?;
+        let oldest = self.slots.get(self.begun.saturating_sub(SLOTS) % SLOTS)?;
+        (newest.arrival_us - oldest.arrival_us >= CARRIED_US).then(|| self.bps()).flatten()
     }
 
     /// What has arrived of what was sent since then: while the bottleneck is busy, its capacity.

@@ -13,7 +13,7 @@
 
 use super::state::{LayerState, PENDING_MAX, Pending, Track};
 use super::{Room, find_mut};
-use crate::downlink::{Depth, Downlinks, Terms, Transmit, Turn};
+use crate::downlink::{Depth, Downlinks, Outlet, Terms, Turn};
 use crate::drop::Drop;
 use crate::packet::TrackId;
 use crate::sink::{Begin, Offer};
@@ -24,9 +24,6 @@ use std::time::Instant;
 /// How many viewers ahead what is looked at: each look leads to the next.
 const AHEAD: [(usize, Depth); 3] = [(3, Depth::Peer), (2, Depth::Slot), (1, Depth::Stream)];
 
-/// Who sends what is written.
-type Send<'a, 'b> = &'a mut (dyn FnMut(Transmit<'_>) + 'b);
-
 impl Room {
     /// Offers what came since the last time to all slots. Call at the end of each turn, before [`Downlinks::flush`].
     pub fn deliver(&mut self, downlinks: &mut Downlinks, now: Instant) {
@@ -34,14 +31,14 @@ impl Room {
     }
 
     /// As [`Self::deliver`], and hands out what is written whenever [`Downlinks::is_full`]. What is left is for the flush.
-    pub fn deliver_to(&mut self, send: &mut dyn FnMut(Transmit<'_>), downlinks: &mut Downlinks, now: Instant) {
-        self.deliver_with(Some(send), downlinks, now);
+    pub fn deliver_to(&mut self, outlet: &mut dyn Outlet, downlinks: &mut Downlinks, now: Instant) {
+        self.deliver_with(Some(outlet), downlinks, now);
     }
 
-    fn deliver_with(&mut self, mut send: Option<Send<'_, '_>>, downlinks: &mut Downlinks, now: Instant) {
+    fn deliver_with(&mut self, mut outlet: Option<&mut dyn Outlet>, downlinks: &mut Downlinks, now: Instant) {
         for at in 0..self.waiting.len() {
             let id = self.waiting[at];
-            self.deliver_track(id, &mut send, downlinks, now);
+            self.deliver_track(id, &mut outlet, downlinks, now);
         }
         self.waiting.clear();
     }
@@ -60,7 +57,14 @@ impl Room {
         }
     }
 
-    fn deliver_track(&mut self, id: TrackId, send: &mut Option<Send<'_, '_>>, downlinks: &mut Downlinks, now: Instant) {
+    fn deliver_track(
+        &mut self,
+        id: TrackId,
+        outlet: &mut Option<&mut dyn Outlet>,
+        downlinks: &mut Downlinks,
+        told: Instant,
+    ) {
+        let mut now = outlet.as_mut().map_or(told, |outlet| outlet.now().max(told));
         let Self { tracks, drops, .. } = self;
         let Some(track) = find_mut(tracks, id) else { return };
         let shared = track.shared;
@@ -95,8 +99,9 @@ impl Room {
             let taken = downlinks.offer(sink.downlink, sink.slot, &offers, terms, drops, now);
             awaits |= taken.awaits;
             began |= taken.began;
-            if let Some(send) = send.as_mut().filter(|_| downlinks.is_full()) {
-                downlinks.flush(&mut *send);
+            if let Some(outlet) = outlet.as_mut().filter(|_| downlinks.is_full()) {
+                downlinks.flush(|transmit| outlet.send(transmit));
+                now = outlet.now().max(now);
             }
         }
         drops.add(Drop::OtherLayer, other_layer);

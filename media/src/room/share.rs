@@ -169,7 +169,7 @@ impl Room {
         };
         allocate::share(budget_bps.saturating_sub(sound_bps), wants, given);
         if let (Budget::Assumed(_), Some(first)) = (budget, given.first_mut()) {
-            // Something must be sent for anything to be known.
+            // Something must be sent for anything to be known, and it goes on until something speaks against it.
             *first = first.or(Some(0)).filter(|_| !wants[0].steps.is_empty());
         }
         let price = |(want, given): (&Want, &Option<usize>)| given.map_or(0, |at| want.steps[at].bps);

@@ -90,6 +90,12 @@ pub struct Transmit<'a> {
 pub trait Wire {
     /// Sends.
     fn send(&mut self, transmit: Transmit<'_>);
+
+    /// The time by now, for a machine whose turn is long: when a datagram really leaves is what delays are reckoned from. A wire without
+    /// a clock knows no more than the machine was `told`.
+    fn now(&self, told: Instant) -> Instant {
+        told
+    }
 }
 
 /// What one shard of a node has for another.

@@ -6,6 +6,7 @@ use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSocketState};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Receive buffer of a shard's socket, in bytes: 30 ms of 1 Gbit/s, the longest a turn of the wheel should take.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -110,6 +111,10 @@ impl Sender {
 }
 
 impl Wire for Sender {
+    fn now(&self, _told: Instant) -> Instant {
+        Instant::now()
+    }
+
     fn send(&mut self, transmit: Transmit<'_>) {
         let segment = transmit.segment.clamp(1, transmit.bytes.len().max(1));
         if transmit.bytes.is_empty() {

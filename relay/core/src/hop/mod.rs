@@ -33,7 +33,7 @@ use crate::roster::{self, PEOPLE_PER_MESSAGE, Roster};
 use bytes::Bytes;
 use downstream::Downstream;
 use grants::Grants;
-use lyceum_media::downlink::Transmit;
+use lyceum_media::downlink::Outlet;
 use lyceum_media::room::Origin;
 use lyceum_media::uplink::SenderClock;
 use lyceum_media::{Codec, Downlinks, Packet, Room, TrackId};
@@ -407,8 +407,8 @@ impl Hop {
     }
 
     /// As [`Self::deliver`], with somebody who sends what is written when it is much.
-    pub fn deliver_to(&mut self, send: &mut dyn FnMut(Transmit<'_>), downlinks: &mut Downlinks, now: Instant) {
-        self.room.deliver_to(send, downlinks, now);
+    pub fn deliver_to(&mut self, outlet: &mut dyn Outlet, downlinks: &mut Downlinks, now: Instant) {
+        self.room.deliver_to(outlet, downlinks, now);
     }
 
     /// Where a local track's timestamps stand.
