@@ -100,6 +100,12 @@ impl History {
         }
     }
 
+    /// Reads the places of packets not settled yet.
+    pub(super) fn touch_open(&self) -> u64 {
+        let open = (self.decided..self.next).step_by(64 / size_of::<Entry>()).take(8);
+        open.fold(0, |sum, number| sum ^ self.ring.get(self.at(number)).map_or(0, |entry| u64::from(entry.sent_us)))
+    }
+
     /// Reads the place of the next packet.
     #[inline]
     pub(super) fn touch(&self) -> u64 {

@@ -120,6 +120,11 @@ impl Loss {
         if self.made < OBSERVATIONS_MIN {
             return;
         }
+        if self.bps.is_none() && self.kept().all(|(_, observation)| observation.lost == 0.0) {
+            // Nothing was lost and nothing is limited: the highest candidate is the best, as is plain without weighing.
+            self.inherent = self.fit(delay_bps).inherent;
+            return;
+        }
         let present = self.bps.unwrap_or(delay_bps).min(delay_bps);
         // What little there was to send says nothing of what could have been, unless more is lost of it than noise takes.
         let beyond_noise = self.recent_loss() > inherent_most(present);
@@ -168,6 +173,11 @@ impl Loss {
             weight *= AGEING;
             (now, observation)
         })
+    }
+
+    /// Reads a little of each place that an observation needs.
+    pub(super) fn touch(&self) -> u64 {
+        self.partial.bytes ^ self.average.to_bits() ^ self.made as u64
     }
 
     fn recent_loss(&self) -> f64 {

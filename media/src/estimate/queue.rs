@@ -75,6 +75,12 @@ impl Queue {
         self.watch_flat(sent_us, lost, FLAT_US + (packet_ms.min(PACKET_MS_MOST) * 500.0) as i64);
     }
 
+    /// Reads a little of each place that a group needs.
+    pub(super) fn touch(&self) -> u64 {
+        let recent = self.recent.iter().step_by(64 / size_of::<Seen>()).fold(0, |sum, seen| sum ^ seen.sent_us);
+        recent ^ self.level_us as u64 ^ self.flat.since_us
+    }
+
     /// What the queue does to a packet, on an arbitrary scale, in µs.
     pub(super) fn level_us(&self) -> i64 {
         self.level_us

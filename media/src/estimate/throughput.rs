@@ -45,6 +45,11 @@ impl Throughput {
         Self { slots: [Slot::default(); SLOTS], begun: 0 }
     }
 
+    /// Reads the place of the newest.
+    pub(super) fn touch(&self) -> u64 {
+        self.newest().map_or(0, |slot| slot.sent_us)
+    }
+
     /// A group arrived.
     pub(super) fn push(&mut self, group: &Group) {
         if let Some(slot) = self.newest_mut()
