@@ -482,7 +482,8 @@ impl Estimate {
         if let Some(before) = self.rate.update(&known) {
             self.probing.fell(before, self.rate.bps(), now_us);
         }
-        if let Some(carried) = self.throughput.carried_bps()
+        if self.is_untried()
+            && let Some(carried) = self.throughput.carried_bps()
             && known.usage == Usage::Normal
             && known.wait_ms < CARRIED_MS
             && !lost

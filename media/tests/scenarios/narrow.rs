@@ -69,3 +69,20 @@ fn sound_goes_on_when_no_picture_fits() {
          ben sees ana 720",
     );
 }
+
+#[test]
+fn a_picture_larger_than_what_is_assumed_is_not_paused_before_anything_speaks_against_it() {
+    check(
+        "ana joins video 1
+         ana publishes camera 720
+         ben joins video 1
+         ben downlink 9M
+         ben views ana 1280x720
+         after 300ms
+         ben sees ana 720
+         ben begins to be watched
+         after 6s
+         ben sees ana 720
+         ben waited at most 150ms",
+    );
+}
