@@ -66,6 +66,73 @@ fn packet(track: TrackId, spatial: u8, seq: u64, payload: &[u8], now: Instant) -
 const KEY: &[u8] = &[0x10, 0, 0, 0, 0x9d, 1, 0x2a, 64, 1, 180, 0];
 const DELTA: &[u8] = &[0x10, 1, 0, 0];
 
+/// Sends while the turn goes on, and knows that a millisecond passes between two portions.
+struct Portions {
+    now: Instant,
+    sent: Vec<(DownlinkId, Vec<u8>)>,
+    before: Vec<usize>,
+}
+
+impl downlink::Outlet for Portions {
+    fn send(&mut self, transmit: downlink::Transmit<'_>) {
+        let datagrams = transmit.bytes.chunks(transmit.segment_size);
+        self.sent.extend(datagrams.map(|datagram| (transmit.downlink, datagram.to_vec())));
+    }
+
+    fn now(&mut self) -> Instant {
+        self.before.push(self.sent.len());
+        self.now += Duration::from_millis(1);
+        self.now
+    }
+}
+
+#[test]
+fn a_crowds_picture_leaves_in_portions_each_packet_once_and_with_the_time_it_left() {
+    let now = Instant::now();
+    let (mut room, mut downlinks) = (Room::new(now), Downlinks::new());
+    let keys = crate::srtp::Keys { profile: crate::srtp::Profile::AeadAes128Gcm, key: vec![1; 16], salt: vec![1; 12] };
+    let mut extensions = ext::Map::new();
+    extensions.set(2, ext::Kind::AbsSendTime);
+    let mut viewers = Vec::new();
+    for n in 0..60 {
+        let config =
+            downlink::Config { extensions: extensions.clone(), cname: "e".into(), epoch: now, epoch_ntp: 0, seed: n };
+        let id = downlinks.insert(config, now);
+        let vp8 = SlotCodec { codec: Codec::Vp8, pt: 96, rtx_pt: None, clock_hz: 90_000 };
+        let slot =
+            SlotSpec { mid: "v".into(), kind: SlotKind::Video, codecs: vec![vp8], ssrc: Ssrc(2), rtx_ssrc: None };
+        downlinks.set_slots(id, vec![slot]);
+        room.enter(ParticipantId::parse(&format!("viewer-{n}")).unwrap(), id, &mut downlinks, now);
+        downlinks.set_keys(id, &keys).unwrap();
+        let remote = format!("192.0.2.1:{}", 1_000 + n).parse().unwrap();
+        downlinks.set_route(id, Route { local: "198.51.100.1:4000".parse().unwrap(), remote });
+        viewers.push(id);
+    }
+    let track = room.publish(&info("ana", Source::Camera, 1), Origin::Local, &mut downlinks, now);
+    let mut payload = [KEY, &[0; 1_000]].concat();
+    for seq in 0..4 {
+        let flags = Flags { keyframe: true, start: seq == 0, end: seq == 3, ..Flags::default() };
+        room.forward(&Packet { flags, ..packet(track, 0, seq, &payload, now) }, &mut downlinks, &mut |_, _| {}, now);
+        payload[0] = 0;
+    }
+    let mut portions = Portions { now, sent: Vec::new(), before: Vec::new() };
+    room.deliver_to(&mut portions, &mut downlinks, now);
+    assert!(portions.before.len() > 1 && portions.before[1] > 0, "240 kB in one portion: {:?}", portions.before);
+    downlinks.flush(|transmit| downlink::Outlet::send(&mut portions, transmit));
+    // Fixed part, one CSRC, the block's head, one byte before the element.
+    let time = |datagram: &[u8]| u32::from_be_bytes([0, datagram[21], datagram[22], datagram[23]]);
+    let mut times = BTreeSet::new();
+    for viewer in viewers {
+        let mine: Vec<_> = portions.sent.iter().filter(|(whose, _)| *whose == viewer).collect();
+        assert_eq!(mine.len(), 4);
+        let numbers: Vec<_> = mine.iter().map(|(_, d)| u16::from_be_bytes([d[2], d[3]])).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{numbers:?}");
+        times.extend(mine.iter().map(|(_, datagram)| time(datagram)));
+    }
+    // What came first began everybody's stream at once, before the end of the turn.
+    assert_eq!(times.len(), 1 + portions.before.len(), "one sending time for each portion");
+}
+
 #[test]
 fn what_is_wanted_of_a_links_track_is_asked_upstream_and_given_back_later() {
     let now = Instant::now();
