@@ -1,4 +1,5 @@
 import {
+  type Locked,
   type Participant,
   type Path,
   type ReceivedStats,
@@ -24,6 +25,10 @@ interface Props {
   lacks: string | null;
   speaking: boolean;
   large: boolean;
+  /** Why it cannot be decrypted. */
+  locked: Locked | null;
+  /** The connection does not carry it now. */
+  paused: boolean;
   path: Path | undefined;
   stats: ReceivedStats | undefined;
   onPin: (key: string) => void;
@@ -34,8 +39,8 @@ const GRAPHEMES = new Intl.Segmenter();
 
 /** One picture with whose it is and the way it came. */
 export const Tile = memo(function Tile(props: Props) {
-  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, path, stats, onPin } =
-    props;
+  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, locked } = props;
+  const { paused, path, stats, onPin } = props;
   const [element, setElement] = useState<HTMLElement | null>(null);
   const { room: words } = texts;
 
@@ -51,11 +56,14 @@ export const Tile = memo(function Tile(props: Props) {
   );
   const name = nameOf(person, source, own);
   const way = wayOf(room, person, path);
+  const waits = hasPicture && lacks === null && !locked && paused;
   const facts = [
     speaking && words.speaking,
     muted && source === 'camera' && words.muted,
     !hasPicture && words.cameraOff,
     hasPicture && lacks !== null && words.cannotShow(lacks),
+    hasPicture && locked && words.lockedOut[locked],
+    waits && words.paused,
     !own && words.edge(person.edge),
     !own && way,
   ].filter(fact => typeof fact === 'string');
@@ -80,12 +88,22 @@ export const Tile = memo(function Tile(props: Props) {
         <span>{initialsOf(person.name)}</span>
       </div>
       <Picture
-        track={hasPicture && lacks === null ? track : null}
+        track={hasPicture && lacks === null && !locked ? track : null}
         mirrored={own && source === 'camera'}
         whole={source === 'screen'}
         {...(own ? {} : { arrived })}
       />
       {hasPicture && lacks !== null && <p className="tile-lacks">{words.cannotShow(lacks)}</p>}
+      {hasPicture && lacks === null && locked && (
+        <p className="tile-note" aria-hidden="true">
+          <Icon name="lock" size={18} /> {words.lockedOut[locked]}
+        </p>
+      )}
+      {waits && (
+        <p className="tile-note" aria-hidden="true">
+          <Icon name="pause" size={18} /> {words.paused}
+        </p>
+      )}
       <button
         type="button"
         className="pin quiet round"
