@@ -247,6 +247,7 @@ impl Crowd {
             extra: now.extra - before.extra,
             samples: now.samples - before.samples,
             bad_samples: now.bad_samples - before.bad_samples,
+            resumed: now.resumed - before.resumed,
             reports: now.reports - before.reports,
         };
         Ok(Tally {

@@ -12,8 +12,9 @@ use lyceum_wire::{ext, rtp};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// One frame's last packet of so many is opened and compared: at 30 frames a second, every viewer is looked at each second.
-const SAMPLE_EVERY_FRAMES: u32 = 32;
+/// One frame's last packet of so many is opened and compared: at 30 frames a second, every viewer is looked at four times each second, and
+/// for no longer than that a delay is reckoned by numbers from before a pause.
+const SAMPLE_EVERY_FRAMES: u32 = 8;
 /// Receiver reports, and REMB where that is what was agreed (RFC 3550 §6.2 asks for about this at these rates).
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// What a viewer says by REMB it can take: more than anybody sends.
@@ -36,8 +37,10 @@ pub struct Seen {
     pub extra: u64,
     /// Packets opened and compared.
     pub samples: u64,
-    /// Those whose tag, number or content was not right.
+    /// Those whose tag or content was not right, or whose frame nobody sent.
     pub bad_samples: u64,
+    /// How often numbers had closed up: the picture was paused, or went on after a full queue.
+    pub resumed: u64,
     /// Reports sent.
     pub reports: u64,
 }
@@ -51,6 +54,7 @@ impl std::ops::AddAssign for Seen {
         self.extra += other.extra;
         self.samples += other.samples;
         self.bad_samples += other.bad_samples;
+        self.resumed += other.resumed;
         self.reports += other.reports;
     }
 }
@@ -190,13 +194,13 @@ impl Viewer {
             let theirs = ledger.last_of(Stamp::read(payload)?.frame)?;
             ledger.agrees(theirs, payload).then(|| opened.header.sequence.wrapping_sub(theirs))
         });
-        match shift {
-            Some(shift) if self.shift.is_none_or(|before| before == shift) => self.shift = Some(shift),
-            _ => {
-                self.seen.bad_samples += 1;
-                self.shift = shift;
-            }
+        match (self.shift, shift) {
+            (_, None) => self.seen.bad_samples += 1,
+            // Numbers close up over what was left out on purpose: it was paused for a while.
+            (Some(before), Some(now)) if before != now => self.seen.resumed += 1,
+            _ => {}
         }
+        self.shift = shift;
     }
 
     fn report(&mut self, now: Instant) {

@@ -233,6 +233,7 @@ impl House {
             },
             samples: tally.seen.samples,
             bad_samples: tally.seen.bad_samples,
+            resumed: tally.seen.resumed,
             reports_per_second: tally.seen.reports as f64 / seconds,
             crowd_busy: tally.cpu.as_secs_f64() / seconds,
             full_receives: tally.full_receives as f64 / tally.receives.max(1) as f64,

@@ -33,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) loss: Loss,
     pub(crate) samples: u64,
     pub(crate) bad_samples: u64,
+    /// Viewers whose picture was paused for a while, or dropped from a full queue.
+    pub(crate) resumed: u64,
     pub(crate) reports_per_second: f64,
     /// Share of its core that generator and sink used.
     pub(crate) crowd_busy: f64,
@@ -91,6 +93,12 @@ impl Row {
         let who = format!("{} viewers in {} room(s)", self.viewers, self.rooms);
         if self.bad_samples > 0 || self.samples == 0 {
             remarks.push(format!("{who}: {} of {} samples were wrong", self.bad_samples, self.samples));
+        }
+        if self.resumed > 0 {
+            remarks.push(format!(
+                "{who}: {} times a picture was paused and went on: the way looked too narrow",
+                self.resumed
+            ));
         }
         if self.crowd_busy >= BUSY || self.full_receives >= BEHIND || self.loss.sink_receive > 0 {
             remarks.push(format!(
@@ -210,6 +218,7 @@ mod tests {
             loss: Loss::default(),
             samples: 100,
             bad_samples: 0,
+            resumed: 0,
             reports_per_second: 100.0,
             crowd_busy: 0.3,
             full_receives: 0.0,

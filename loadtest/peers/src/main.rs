@@ -225,6 +225,7 @@ impl Party {
             crowd_busy: tally.cpu.as_secs_f64() / tally.time.as_secs_f64(),
             sink_drops: tally.sink_drops,
             bad_samples: tally.seen.bad_samples,
+            resumed: tally.seen.resumed,
         })
     }
 

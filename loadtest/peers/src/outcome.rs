@@ -20,6 +20,8 @@ pub(crate) struct Round {
     pub(crate) crowd_busy: f64,
     pub(crate) sink_drops: u64,
     pub(crate) bad_samples: u64,
+    /// Viewers whose picture was paused for a while, or dropped from a full queue.
+    pub(crate) resumed: u64,
 }
 
 impl Round {
@@ -75,6 +77,10 @@ impl Outcome {
                     "{who}: the crowd was the bottleneck ({:.0} % of its core, {drops} dropped)",
                     busiest * 100.0
                 ));
+            }
+            let resumed: u64 = contender.rounds.iter().map(|round| round.resumed).sum();
+            if resumed > 0 {
+                doubts.push(format!("{who}: {resumed} times a picture was paused and went on"));
             }
             if bad > 0 {
                 doubts.push(format!("{who}: {bad} packets were not what the publisher sent"));
@@ -150,6 +156,7 @@ mod tests {
             crowd_busy: 0.3,
             sink_drops: 0,
             bad_samples: 0,
+            resumed: 0,
         };
         Contender { server: server.into(), profile: "p".into(), rounds: cpu_seconds.iter().map(round).collect() }
     }
