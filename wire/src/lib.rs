@@ -14,6 +14,8 @@
 //! | [`link`] | node ↔ node: messages and datagrams | `docs/protocol/link.md` |
 //! | [`signal`] | client ↔ edge | `docs/protocol/signal.md` |
 //! | [`api`], [`token`] | everybody ↔ control plane | `docs/protocol/api.md` |
+//!
+//! Beside them stands [`splitmix`], the one stream of numbers that every core and every test draws from.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -32,6 +34,7 @@ pub mod red;
 pub mod rtcp;
 pub mod rtp;
 pub mod signal;
+pub mod splitmix;
 pub mod stun;
 pub mod token;
 pub mod turn;

@@ -21,6 +21,7 @@ use lyceum_session::{Config as SessionConfig, Failure, Session};
 use lyceum_wire::demux::Class;
 use lyceum_wire::id::{ParticipantId, Source};
 use lyceum_wire::signal::{ClientSays, EdgeSays, Participant, RoomMessage, Tile, ToClient, ToEdge};
+use lyceum_wire::splitmix::next;
 use lyceum_wire::token::GrantChange;
 use lyceum_wire::{ext, rtcp};
 use measuring::{Notes, Slot};
@@ -459,13 +460,4 @@ fn ask(players: &mut [Player], ssrc: u32) {
     if let Some(player) = players.iter_mut().find(|player| player.spec().ssrc == ssrc) {
         player.key_frame();
     }
-}
-
-/// SplitMix64: each call a new number.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

@@ -1,10 +1,11 @@
 //! A network from a seed: what is delayed, lost, overtaken and doubled.
 
+use lyceum_wire::splitmix;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// SplitMix64: small, fast, and the same on every machine.
+/// A stream of numbers from a seed, and what a network asks of it.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -17,11 +18,7 @@ impl Random {
 
     /// The next number.
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        splitmix::next(&mut self.0)
     }
 
     /// A number below `bound`, which is not 0.

@@ -19,7 +19,7 @@ use crate::srtp::{Keys, Outbound, SrtpError};
 use crate::timer::Timers;
 use crate::track::Meaning;
 use lyceum_wire::signal::SlotKind;
-use lyceum_wire::{dd, ext, rtcp};
+use lyceum_wire::{dd, ext, rtcp, splitmix};
 use outbox::Outbox;
 use slot::Wire;
 use std::net::SocketAddr;
@@ -677,7 +677,8 @@ impl Downlink {
 
     fn new_slot(&mut self, spec: SlotSpec) -> Slot {
         self.slots_made += 1;
-        let seed = mix(self.config.seed ^ mix(self.slots_made));
+        // Slots of one peer begin at unrelated numbers.
+        let seed = splitmix::spread(self.config.seed ^ splitmix::spread(self.slots_made));
         let ssrc = spec.ssrc;
         let mut slot = Slot::new(spec, &self.config.extensions, seed);
         if let Some(at) = self.retired.iter().position(|r| r.ssrc == ssrc) {
@@ -722,14 +723,6 @@ fn outbox_of<'a>(
 #[inline]
 fn send_time(config: &Config, now: Instant) -> u32 {
     ext::abs_send_time(now.saturating_duration_since(config.epoch).as_micros() as u64)
-}
-
-/// Spreads a number over 64 bits (the finalizer of SplitMix64): slots of one peer begin at unrelated numbers.
-fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// Slots of one peer: a wall of 49 pictures with voices and screens, and room to grow.

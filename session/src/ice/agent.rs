@@ -8,6 +8,7 @@ use super::{Credentials, PAIRS_MAX, check};
 use crate::drops::{DropReason, Drops};
 use crate::session::{Failure, Pair, Session};
 use bytes::Bytes;
+use lyceum_wire::splitmix;
 use lyceum_wire::stun::{Class, Transaction};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -286,16 +287,12 @@ impl Agent {
     }
 }
 
-/// SplitMix64: transaction ids only have to differ; what nobody may guess is the password.
+/// From a seed: transaction ids only have to differ; what nobody may guess is the password.
 struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix::next(&mut self.0)
     }
 
     fn fraction(&mut self) -> f64 {

@@ -3,6 +3,7 @@
 //! Sources can be forged: an answer to a request that carries no proof may hit somebody who never asked. The budget bounds
 //! what one victim can be made to receive; a table of fixed size bounds what the attacker can make us remember.
 
+use lyceum_wire::splitmix;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -66,12 +67,9 @@ impl Budget {
     }
 }
 
-/// SplitMix64's finaliser over a keyed word: strangers cannot choose their neighbours, and a replay repeats it.
+/// A keyed word, spread: strangers cannot choose their neighbours, and a replay repeats it.
 pub(super) fn mix(key: u64, word: u64) -> u64 {
-    let word = (word ^ key).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
+    splitmix::spread(word ^ key)
 }
 
 #[cfg(test)]

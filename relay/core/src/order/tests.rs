@@ -1,4 +1,5 @@
 use super::*;
+use lyceum_wire::splitmix;
 use std::collections::BTreeSet;
 
 fn node(name: &str) -> NodeId {
@@ -309,13 +310,8 @@ fn only_the_home_has_a_say() {
 fn whatever_happens_the_order_is_one_in_the_end() {
     for seed in 0..300u64 {
         let names = ["a", "b", "c"];
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut pick = |n: usize| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random >> 33) as usize % n
-        };
+        let mut random = seed;
+        let mut pick = |n: usize| (splitmix::next(&mut random) >> 33) as usize % n;
         let mut mesh = Mesh::new(&names);
         mesh.map("a", &names);
         let mut posted = BTreeSet::new();
