@@ -1,6 +1,6 @@
 //! What a client needs to get into a room: a token, the regions, a place.
 
-use super::door::{Body, Failure, Named, bearer, only_applications};
+use super::door::{self, Application, Body, Failure, Named, bearer};
 use crate::state::{State, unix_now};
 use axum::Json;
 use axum::extract::State as Shared;
@@ -33,11 +33,10 @@ const WISHES_MAX: usize = 256;
     ))]
 pub(crate) async fn token(
     Shared(state): Shared<State>,
-    headers: HeaderMap,
+    _: Application,
     Body(request): Body<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, Failure> {
-    only_applications(&state, &headers)?;
-    let keys = state.inner.keys().ok_or_else(Failure::not_ready)?;
+    let keys = door::keys(&state)?;
     let name = request.name.trim();
     let fits = |text: &str| !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control);
     if !fits(name) {
@@ -96,7 +95,7 @@ pub(crate) async fn join(
 }
 
 fn place(state: &State, room: &RoomId, headers: &HeaderMap, request: &JoinRequest) -> Result<Placement, Failure> {
-    let keys = state.inner.keys().ok_or_else(Failure::not_ready)?;
+    let keys = door::keys(state)?;
     let now = unix_now();
     verify_for(&keys.public, bearer(headers).unwrap_or_default(), room, now).map_err(|error| {
         let (status, code) = match error.refusal() {
@@ -142,7 +141,7 @@ pub(crate) async fn regions(Shared(state): Shared<State>) -> Json<Regions> {
         (status = 503, description = "`starting`: the keys are not loaded yet.", body = Problem)
     ))]
 pub(crate) async fn keys(Shared(state): Shared<State>) -> Result<Json<KeySet>, Failure> {
-    let keys = state.inner.keys().ok_or_else(Failure::not_ready)?;
+    let keys = door::keys(&state)?;
     let key = |(id, public): (&String, &lyceum_wire::token::PublicKey)| Key {
         kty: "OKP".into(),
         crv: "Ed25519".into(),

@@ -1,5 +1,6 @@
 //! What stands between a request and its handler: bodies and names read with our own words of refusal, secrets, rates.
 
+use crate::keys::Keys;
 use crate::state::{AmendError, State};
 use crate::store::StoreError;
 use axum::Json;
@@ -143,20 +144,32 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
 }
 
-/// Applications and operators: the API secret, unless the control plane is open.
-pub(crate) fn only_applications(state: &State, headers: &HeaderMap) -> Result<(), Failure> {
-    let config = &state.inner.config;
-    if config.open {
-        return Ok(());
+/// An application or an operator: whoever has the API secret, or anybody when the control plane is open. A handler that
+/// takes one is called by nobody else, and its body is not read before.
+pub(crate) struct Application;
+
+impl FromRequestParts<State> for Application {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &State) -> Result<Self, Failure> {
+        let config = &state.inner.config;
+        if config.open {
+            return Ok(Self);
+        }
+        let Some(secret) = &config.api_secret else {
+            let message = "This control plane has no API secret, so nobody may do this.";
+            return Err(Failure::new(StatusCode::FORBIDDEN, "closed", message));
+        };
+        match bearer(&parts.headers) {
+            Some(given) if same(given, secret) => Ok(Self),
+            _ => Err(Failure::unauthorized("This needs the API secret as bearer credential.")),
+        }
     }
-    let Some(secret) = &config.api_secret else {
-        let message = "This control plane has no API secret, so nobody may do this.";
-        return Err(Failure::new(StatusCode::FORBIDDEN, "closed", message));
-    };
-    match bearer(headers) {
-        Some(given) if same(given, secret) => Ok(()),
-        _ => Err(Failure::unauthorized("This needs the API secret as bearer credential.")),
-    }
+}
+
+/// What answers are signed with; without it a control plane has not begun.
+pub(crate) fn keys(state: &State) -> Result<&Keys, Failure> {
+    state.inner.keys().ok_or_else(Failure::not_ready)
 }
 
 /// Middleware: only those who have the nodes' secret.

@@ -1,10 +1,10 @@
 //! Looking at the mesh: rooms, nodes, why somebody was placed where; health and metrics.
 
-use super::door::{Asked, Failure, Named, only_applications};
+use super::door::{Application, Asked, Failure, Named};
 use crate::state::{Followed, State};
 use axum::Json;
 use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use lyceum_wire::api::{Explanation, JoinRequest, Nodes, Problem, RoomInfo, Rooms};
 use lyceum_wire::id::{Region, RoomId};
@@ -37,10 +37,9 @@ pub(crate) struct Page {
     ))]
 pub(crate) async fn rooms(
     Shared(state): Shared<State>,
-    headers: HeaderMap,
+    _: Application,
     Asked(page): Asked<Page>,
 ) -> Result<Json<Rooms>, Failure> {
-    only_applications(&state, &headers)?;
     let limit = page.limit.unwrap_or(ROOMS);
     if !(1..=ROOMS_MAX).contains(&limit) {
         return Err(Failure::malformed(format!("`limit` must be 1 to {ROOMS_MAX}.")));
@@ -58,10 +57,9 @@ pub(crate) async fn rooms(
     ))]
 pub(crate) async fn room(
     Shared(state): Shared<State>,
-    headers: HeaderMap,
+    _: Application,
     Named(room): Named<RoomId>,
 ) -> Result<Json<RoomInfo>, Failure> {
-    only_applications(&state, &headers)?;
     let info = state.inner.directory().room(&room);
     info.map(Json)
         .ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, "no_room", "Nobody hosts this room at the moment."))
@@ -86,11 +84,10 @@ pub(crate) struct Wished {
     ))]
 pub(crate) async fn explain(
     Shared(state): Shared<State>,
-    headers: HeaderMap,
+    _: Application,
     Named(room): Named<RoomId>,
     Asked(wished): Asked<Wished>,
 ) -> Result<Json<Explanation>, Failure> {
-    only_applications(&state, &headers)?;
     let request = JoinRequest { region: wished.region, ..JoinRequest::default() };
     Ok(Json(state.inner.directory().explain(&room, &request, Instant::now())))
 }
@@ -101,8 +98,7 @@ pub(crate) async fn explain(
         (status = 200, description = "Nodes by name.", body = Nodes),
         (status = 401, description = "`unauthorized`.", body = Problem)
     ))]
-pub(crate) async fn nodes(Shared(state): Shared<State>, headers: HeaderMap) -> Result<Json<Nodes>, Failure> {
-    only_applications(&state, &headers)?;
+pub(crate) async fn nodes(Shared(state): Shared<State>, _: Application) -> Result<Json<Nodes>, Failure> {
     Ok(Json(Nodes { nodes: state.inner.directory().nodes(Instant::now()) }))
 }
 

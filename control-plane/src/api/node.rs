@@ -1,6 +1,6 @@
 //! What nodes call: reports, certificates, rooms they host.
 
-use super::door::{Body, Failure, Named};
+use super::door::{self, Body, Failure, Named};
 use crate::keys::dns_name;
 use crate::state::{State, unix_now};
 use axum::Json;
@@ -33,7 +33,7 @@ pub(crate) async fn report(
 ) -> Result<Json<NodeLease>, Failure> {
     fit(&node)?;
     check(&status).map_err(Failure::malformed)?;
-    let keys = state.inner.keys().ok_or_else(Failure::not_ready)?;
+    let keys = door::keys(&state)?;
     state.inner.report(&node, status).await;
     let token_keys: BTreeMap<String, String> =
         keys.public.iter().map(|(id, key)| (id.clone(), key.to_text())).collect();
@@ -57,7 +57,7 @@ pub(crate) async fn certificate(
     Body(request): Body<CertificateRequest>,
 ) -> Result<Json<CertificateAnswer>, Failure> {
     fit(&node)?;
-    let keys = state.inner.keys().ok_or_else(Failure::not_ready)?;
+    let keys = door::keys(&state)?;
     if request.csr_pem.len() > CSR_BYTES_MAX {
         return Err(Failure::malformed(format!("`csr_pem` may have {CSR_BYTES_MAX} bytes.")));
     }
