@@ -13,11 +13,13 @@ declare -A package=(
     [ip]=iproute2
     [janus]=janus
     [taskset]=util-linux
+    [tc]=iproute2
+    [nft]=nftables
 )
 
 case "${1:-}" in
     build) wanted=(protoc) ;;
-    test) wanted=(protoc chromium etcd turnutils_uclient ffmpeg clang) ;;
+    test) wanted=(protoc chromium etcd turnutils_uclient ffmpeg clang ip tc nft) ;;
     measure) wanted=(ip janus taskset) ;;
     *) echo "usage: need.sh build | test | measure" >&2; exit 2 ;;
 esac
@@ -26,6 +28,8 @@ for tool in cargo npm cc; do
     command -v "$tool" >/dev/null || { echo "need.sh: '$tool' is missing: install Rust (rustup), Node.js 20 or newer and gcc first" >&2; exit 1; }
 done
 
+# Debian keeps the network's tools where only root looks.
+PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for tool in "${wanted[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${package[$tool]}")

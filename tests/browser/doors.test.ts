@@ -1,9 +1,9 @@
 /** The ways in that are shut, the words about it, and what both screens look like. */
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import axe from 'axe-core';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { barriers } from './barriers';
 import { Mesh } from './mesh';
 import { eventually, openBrowser, Person } from './people';
 
@@ -37,8 +37,18 @@ describe('a door that stays shut says why', () => {
     { case: 'nonsense for a token', token: () => 'nonsense', words: 'This invitation is not valid.' },
     {
       case: 'a token for another room',
-      token: () => mesh.token('elsewhere'),
+      token: async () => (await mesh.token('elsewhere')).token,
       words: 'This invitation is for another room.',
+    },
+    {
+      case: 'a token whose time is over',
+      token: async () => {
+        const { token, expires_at } = await mesh.token('physics', 1);
+        // Clocks may differ by five seconds.
+        await eventually(() => Date.now() / 1000).toBeGreaterThan(expires_at + 5);
+        return token;
+      },
+      words: 'This invitation has expired. Ask for a new link.',
     },
   ])('$case', async ({ token, words }) => {
     const eve = await Person.open(browser, mesh, 'Eve');
@@ -140,20 +150,3 @@ describe('both screens', () => {
     await ana.close();
   });
 });
-
-/** What would keep somebody out, by the rules of WCAG 2.2 A and AA. */
-async function barriers(person: Person): Promise<string[]> {
-  await person.page.evaluate(axe.source);
-  return person.page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: typeof import('axe-core') };
-    const { violations } = await axe.run({
-      runOnly: {
-        type: 'tag',
-        values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-      },
-    });
-    return violations.map(
-      ({ id, nodes }) => `${id}: ${nodes.map(node => node.html.slice(0, 120)).join(' | ')}`,
-    );
-  });
-}

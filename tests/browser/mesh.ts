@@ -1,15 +1,12 @@
-/** A whole mesh on free loopback ports: control plane, two regions, page. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+/** A whole mesh on free ports: control plane, two regions, page. In one process, or in one for each. */
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { binary, ROOT, Running } from './running';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What bots play, made by ffmpeg once. */
 const MEDIA = join(tmpdir(), 'lyceum-browser-test-media');
-const START_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 10_000;
 
 /** What the tests read of the outcome of `lyceum load --json`. */
 export interface LoadOutcome {
@@ -22,54 +19,25 @@ export interface LoadOutcome {
   troubles: { what: string }[];
 }
 
-export class Mesh {
-  private constructor(
-    readonly url: string,
-    readonly process: ChildProcess,
-    readonly log: string[],
-  ) {}
+/** Whatever serves the page and the control plane. */
+export interface Served {
+  readonly url: string;
+}
 
-  static start(): Promise<Mesh> {
-    const child = spawn(binary(), ['mesh', '--listen', '127.0.0.1:0'], {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const log: string[] = [];
-    return new Promise((resolve, reject) => {
-      const failed = (why: string) => reject(new Error(`${why}\n${log.slice(-30).join('\n')}`));
-      const timer = setTimeout(() => {
-        child.kill('SIGKILL');
-        failed('the mesh was not ready in time');
-      }, START_TIMEOUT_MS);
-      child.on('error', error => failed(error.message));
-      child.on('exit', code => failed(`the mesh ended with ${code}`));
-      for (const stream of [child.stdout, child.stderr]) {
-        let rest = '';
-        stream.setEncoding('utf8').on('data', (text: string) => {
-          const lines = (rest + text).split('\n');
-          rest = lines.pop() ?? '';
-          log.push(...lines);
-          for (const line of lines) {
-            const url = /^ready (http:\/\/\S+)/.exec(line)?.[1];
-            if (url === undefined) continue;
-            clearTimeout(timer);
-            resolve(new Mesh(url.replace(/\/$/, ''), child, log));
-          }
-        });
-      }
-    });
+export class Mesh implements Served {
+  private constructor(readonly running: Running) {}
+
+  /** `address`: one of this machine's. */
+  static async start(address = '127.0.0.1'): Promise<Mesh> {
+    return new Mesh(await Running.start(['mesh', '--listen', `${address}:0`]));
   }
 
-  /** Ends it as Ctrl-C does. What went wrong inside of it fails the test. */
-  async close(): Promise<void> {
-    const ended = new Promise<number | null>(resolve => this.process.once('exit', resolve));
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
-    this.process.kill('SIGINT');
-    const code = await ended;
-    clearTimeout(timer);
-    const bad = this.log.filter(line => /\bERROR\b|panicked at/.test(line));
-    if (bad.length) throw new Error(`the mesh logged errors:\n${bad.slice(0, 10).join('\n')}`);
-    if (code !== 0) throw new Error(`the mesh ended with ${code}\n${this.log.slice(-20).join('\n')}`);
+  get url(): string {
+    return this.running.url;
+  }
+
+  close(): Promise<void> {
+    return this.running.close();
   }
 
   /** Runs `lyceum load` against this mesh and gives back what came of it. */
@@ -87,13 +55,64 @@ export class Mesh {
     return text.out;
   }
 
-  async token(room: string): Promise<string> {
+  /** An invitation; `seconds` is how long it opens doors. */
+  async token(room: string, seconds?: number): Promise<{ token: string; expires_at: number }> {
     const response = await fetch(`${this.url}/v1/tokens`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ room, name: 'Somebody' }),
+      body: JSON.stringify({ room, name: 'Somebody', ttl_seconds: seconds }),
     });
-    return ((await response.json()) as { token: string }).token;
+    return (await response.json()) as { token: string; expires_at: number };
+  }
+}
+
+/** The roles as processes of their own, so that one of them can go. */
+export class Apart implements Served {
+  readonly edges = new Map<string, Running>();
+
+  private constructor(readonly control: Running) {}
+
+  /** `edges`: node ids by region. */
+  static async start(edges: Record<string, string[]>): Promise<Apart> {
+    const secret = randomUUID();
+    const control = await Running.start(['control', '--listen', '127.0.0.1:0', '--open', '--page'], {
+      LYCEUM_NODE_SECRET: secret,
+    });
+    const apart = new Apart(control);
+    for (const [region, nodes] of Object.entries(edges)) {
+      for (const node of nodes) {
+        const args = [
+          '--node',
+          node,
+          '--region',
+          region,
+          '--control',
+          control.url,
+          '--listen',
+          '127.0.0.1:0',
+        ];
+        const running = await Running.start(['edge', ...args, '--shards', '1'], {
+          LYCEUM_NODE_SECRET: secret,
+        });
+        apart.edges.set(node, running);
+      }
+    }
+    return apart;
+  }
+
+  get url(): string {
+    return this.control.url;
+  }
+
+  edge(node: string): Running {
+    const edge = this.edges.get(node);
+    if (!edge) throw new Error(`there is no edge ${node}`);
+    return edge;
+  }
+
+  async close(): Promise<void> {
+    for (const edge of this.edges.values()) await edge.close();
+    await this.control.close();
   }
 }
 
@@ -104,16 +123,4 @@ async function run(program: string, args: string[]): Promise<{ out: string; erro
   child.stderr.setEncoding('utf8').on('data', (part: string) => (text.error += part));
   await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
   return text;
-}
-
-/** `LYCEUM_BIN`, or what was built last in the usual places. */
-function binary(): string {
-  const target = process.env.CARGO_TARGET_DIR ?? `${ROOT}/target`;
-  const places = [process.env.LYCEUM_BIN, `${target}/release/lyceum`, `${target}/debug/lyceum`];
-  const found = places.find(
-    (place): place is string => place !== undefined && place !== '' && existsSync(place),
-  );
-  if (found === undefined)
-    throw new Error('no lyceum binary: build it with `cargo build -p lyceum` or set LYCEUM_BIN');
-  return found;
 }

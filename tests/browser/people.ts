@@ -8,7 +8,8 @@ import {
   type WebSocketRoute,
 } from 'playwright-core';
 import { expect } from 'vitest';
-import type { Mesh } from './mesh';
+import type { Served } from './mesh';
+import type { Place } from './network';
 
 /** Chromium with a turning circle for a camera and a beep for a voice, and nothing that calls home. */
 const FLAGS = [
@@ -25,8 +26,18 @@ const FLAGS = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
-export function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium', args: FLAGS });
+/** Chromium here, or at a place of a test network. A page gets the camera at addresses that are `secure`. */
+export function openBrowser({
+  place,
+  secure = [],
+}: { place?: Place; secure?: string[] } = {}): Promise<Browser> {
+  return chromium.launch({
+    executablePath: place?.program ?? process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
+    args: [
+      ...FLAGS,
+      ...(secure.length ? [`--unsafely-treat-insecure-origin-as-secure=${secure.join()}`] : []),
+    ],
+  });
 }
 
 /** Waits until it is true. */
@@ -43,8 +54,23 @@ declare global {
 
 export interface TileStats {
   framesDecoded: number;
+  /** Pictures that stood for much longer than the ones before (W3C webrtc-stats, `freezeCount`). */
+  freezes: number;
   width: number;
   height: number;
+}
+
+/** Sums over a camera's encodings. */
+export interface Sent {
+  /** Of the encoding with the most. */
+  frames: number;
+  packets: number;
+  bytes: number;
+  /** Of `bytes`, what was sent once more. */
+  repairBytes: number;
+  /** By the browser's clock. */
+  atMs: number;
+  encodings: Record<string, { targetBitrate: number; frameWidth: number; active: boolean }>;
 }
 
 export class Person {
@@ -58,13 +84,13 @@ export class Person {
 
   private constructor(
     readonly page: Page,
-    readonly mesh: Mesh,
+    readonly mesh: Served,
     readonly name: string,
   ) {}
 
   static async open(
     browser: Browser,
-    mesh: Mesh,
+    mesh: Served,
     name: string,
     options: BrowserContextOptions = {},
   ): Promise<Person> {
@@ -108,6 +134,11 @@ export class Person {
   /** Through the start screen into the room, until picture and sound flow. */
   async join(room: string, region: 'eu' | 'us', address = ''): Promise<void> {
     await this.goto(`/?room=${room}${address}`);
+    await this.enter(region);
+  }
+
+  /** From the start screen into the room. */
+  async enter(region: 'eu' | 'us'): Promise<void> {
     await this.page.getByLabel('Your name').fill(this.name);
     await this.page.getByRole('radio', { name: region }).check({ force: true });
     await this.page.getByRole('button', { name: 'Join the room' }).click();
@@ -125,17 +156,18 @@ export class Person {
 
   /** What the browser says about the video in a tile. Zeros while there is none. */
   async stats(name: string): Promise<TileStats> {
-    const nothing = { framesDecoded: 0, width: 0, height: 0 };
+    const nothing = { framesDecoded: 0, freezes: 0, width: 0, height: 0 };
     const tile = this.tile(name);
     if ((await tile.count()) !== 1) return nothing;
     return tile.locator('video').evaluate(async video => {
       const stream = (video as HTMLVideoElement).srcObject;
       const track = stream instanceof MediaStream ? stream.getVideoTracks()[0] : undefined;
       const receiver = window.peers.flatMap(peer => peer.getReceivers()).find(each => each.track === track);
-      const found = { framesDecoded: 0, width: 0, height: 0 };
+      const found = { framesDecoded: 0, freezes: 0, width: 0, height: 0 };
       (await receiver?.getStats())?.forEach((row: Record<string, unknown>) => {
         if (row.type !== 'inbound-rtp') return;
         found.framesDecoded = Number(row.framesDecoded ?? 0);
+        found.freezes = Number(row.freezeCount ?? 0);
         found.width = Number(row.frameWidth ?? 0);
         found.height = Number(row.frameHeight ?? 0);
       });
@@ -148,21 +180,67 @@ export class Person {
     return this.#sum('inbound-rtp', 'totalAudioEnergy');
   }
 
+  /** Packets that have come in, decoded or not. */
+  received(kind: 'audio' | 'video'): Promise<number> {
+    return this.page.evaluate(async kind => {
+      let packets = 0;
+      (await window.peers.at(-1)?.getStats())?.forEach((row: Record<string, unknown>) => {
+        if (row.type === 'inbound-rtp' && row.kind === kind) packets += Number(row.packetsReceived ?? 0);
+      });
+      return packets;
+    }, kind);
+  }
+
   /** All pictures decoded so far, over all slots of all connections. */
   seen(): Promise<number> {
     return this.#sum('inbound-rtp', 'framesDecoded');
   }
 
+  /** What this browser sends of its camera, over all encodings. */
+  sent(): Promise<Sent> {
+    return this.page.evaluate(async () => {
+      const sent = { frames: 0, packets: 0, bytes: 0, repairBytes: 0, atMs: 0, encodings: {} };
+      (await window.peers.at(-1)?.getStats())?.forEach((row: Record<string, unknown>) => {
+        if (row.type !== 'outbound-rtp' || row.kind !== 'video') return;
+        sent.frames = Math.max(sent.frames, Number(row.framesEncoded ?? 0));
+        sent.packets += Number(row.packetsSent ?? 0);
+        sent.bytes += Number(row.bytesSent ?? 0);
+        sent.repairBytes += Number(row.retransmittedBytesSent ?? 0);
+        sent.atMs = Number(row.timestamp);
+        const { targetBitrate = 0, frameWidth = 0, active = true } = row;
+        Object.assign(sent.encodings, { [row.rid as string]: { targetBitrate, frameWidth, active } });
+      });
+      return sent;
+    });
+  }
+
+  /** What marks the present ICE session. An ICE restart changes it. */
+  iceSession(): Promise<string> {
+    return this.page.evaluate(() => {
+      const sdp = window.peers.at(-1)?.localDescription?.sdp ?? '';
+      return /^a=ice-ufrag:(.*)$/m.exec(sdp)?.[1]?.trim() ?? '';
+    });
+  }
+
   /** `relay`, `host` …: how the packets leave this browser. */
-  way(): Promise<string> {
+  async way(): Promise<string> {
+    return (await this.#leaves()).candidateType;
+  }
+
+  /** The port they leave from. */
+  async port(): Promise<number> {
+    return (await this.#leaves()).port;
+  }
+
+  #leaves(): Promise<{ candidateType: string; port: number }> {
     return this.page.evaluate(async () => {
       const report = (await window.peers.at(-1)?.getStats()) ?? new Map<string, Record<string, unknown>>();
       const rows = new Map<string, Record<string, unknown>>();
       report.forEach((row: Record<string, unknown>) => rows.set(String(row.id), row));
       const transport = [...rows.values()].find(row => row.type === 'transport');
       const pair = rows.get(String(transport?.selectedCandidatePairId));
-      const type = rows.get(String(pair?.localCandidateId))?.candidateType;
-      return typeof type === 'string' ? type : '';
+      const local = rows.get(String(pair?.localCandidateId));
+      return { candidateType: local?.candidateType as string, port: Number(local?.port ?? 0) };
     });
   }
 

@@ -6,6 +6,6 @@ export default defineConfig({
     // One mesh and one browser at a time: two cores decode about eight small pictures.
     fileParallelism: false,
     testTimeout: 60_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });
