@@ -1,6 +1,6 @@
 import type { Room } from '@lyceum/client';
 import { useEffect, useState } from 'react';
-import { readInvitation, roomLink } from './link';
+import { ownLink, readInvitation } from './link';
 import { LocalMedia } from './local-media';
 import { Classroom } from './room/classroom';
 import { Start } from './start/start';
@@ -11,7 +11,7 @@ export function App() {
   const [media, setMedia] = useState<LocalMedia | null>(null);
   const [room, setRoom] = useState<Room | null>(null);
   const [left, setLeft] = useState<string | null>(null);
-  const [invitation] = useState(() => readInvitation(location.href));
+  const [invitation, setInvitation] = useState(() => readInvitation(location.href));
 
   useEffect(() => {
     const opened = new LocalMedia();
@@ -19,6 +19,17 @@ export function App() {
     void opened.begin();
     return () => opened.end();
   }, []);
+
+  // Another link to the same room, put into the address bar, loads nothing: only what is behind the # changes.
+  useEffect(() => {
+    const changed = () => {
+      const now = readInvitation(location.href);
+      setInvitation(now);
+      if (now.passphrase !== null) void room?.encryption?.setPassphrase(now.passphrase, room.room);
+    };
+    window.addEventListener('hashchange', changed);
+    return () => window.removeEventListener('hashchange', changed);
+  }, [room]);
 
   useEffect(() => {
     document.title = room ? `${room.room} · ${texts.product}` : texts.product;
@@ -29,6 +40,7 @@ export function App() {
     return (
       <Classroom
         room={room}
+        passphrase={invitation.passphrase}
         media={media}
         onLeave={() => {
           room.leave();
@@ -41,10 +53,12 @@ export function App() {
   return (
     <Start
       media={media}
-      invitation={left === null ? invitation : { ...invitation, room: left }}
+      invitation={invitation}
       left={left}
-      onJoined={(joined, role) => {
-        history.replaceState(null, '', roomLink(location.href, joined.room, role) + location.hash);
+      onJoined={(joined, role, passphrase) => {
+        const own = { ...invitation, room: joined.room, role, passphrase };
+        history.replaceState(null, '', ownLink(location.href, own));
+        setInvitation(own);
         setRoom(joined);
       }}
     />

@@ -1,4 +1,4 @@
-/** The room in the address: `/?room=quiet-olive-27`, with an invitation's token behind `#`, where no server sees it. */
+/** The room in the address: `/?room=quiet-olive-27`; a token and the key for encryption behind `#`, where no server sees it. */
 import { toName } from '@lyceum/client';
 
 const CALM = [
@@ -42,6 +42,8 @@ export interface Invitation {
   token: string | null;
   /** What the person comes as, where the mesh lets anybody choose. */
   role: Role;
+  /** The passphrase of a room that is encrypted end to end. */
+  passphrase: string | null;
 }
 
 export type Role = 'participant' | 'host' | 'audience';
@@ -53,20 +55,30 @@ function roleOf(text: string | null): Role {
 /** What an address invites to. */
 export function readInvitation(address: string): Invitation {
   const url = new URL(address);
-  const token = new URLSearchParams(url.hash.slice(1)).get('token');
+  const secret = new URLSearchParams(url.hash.slice(1));
+  const said = (name: string) => (secret.get(name) === '' ? null : secret.get(name));
   return {
     room: toName(url.searchParams.get('room') ?? ''),
-    token: token === '' ? null : token,
+    token: said('token'),
     role: roleOf(url.searchParams.get('as')),
+    passphrase: said('key'),
   };
 }
 
-/** The address that invites to a room. A token is personal and never part of it; nor is what one comes as, unless asked for. */
-export function roomLink(address: string, room: string, role: Role = 'participant'): string {
+/** The address that invites to a room. A token is personal and never part of it; nor is what one comes as. */
+export function roomLink(address: string, room: string, passphrase: string | null): string {
+  return ownLink(address, { room, passphrase, role: 'participant', token: null });
+}
+
+/** The address to come back to. */
+export function ownLink(address: string, { room, role, passphrase, token }: Invitation): string {
   const url = new URL(address);
   url.search = '';
-  url.hash = '';
   url.searchParams.set('room', room);
   if (role !== 'participant') url.searchParams.set('as', role);
+  const secret = new URLSearchParams();
+  if (token !== null) secret.set('token', token);
+  if (passphrase !== null) secret.set('key', passphrase);
+  url.hash = secret.toString();
   return url.href;
 }

@@ -1,5 +1,5 @@
 /** Every English word of the page. Another language is another object of this shape. */
-import type { Away, DeviceProblem, Failure, Source } from '@lyceum/client';
+import type { Away, DeviceProblem, Failure, Locked, Source } from '@lyceum/client';
 
 const people = (n: number) => (n === 1 ? '1 person' : `${n} people`);
 
@@ -29,6 +29,10 @@ export const texts = {
     regionsAway: 'The regions cannot be reached at the moment.',
     join: 'Join the room',
     joining: 'Joining …',
+    lock: 'Encrypt end to end',
+    locked: 'Encrypted end to end',
+    lockHint:
+      'Picture and sound can be seen and heard only by those who have the link: the key is in it. Chat is not encrypted.',
     preview: 'Your picture and sound',
     previewOff: 'Camera is off',
     previewOpening: 'Opening the camera …',
@@ -83,6 +87,14 @@ export const texts = {
     screenOf: (name: string) => `${name}’s screen`,
     yourScreen: 'Your screen',
     tile: (name: string, facts: string[]) => [name, ...facts].join(', '),
+    locked: 'End-to-end encrypted',
+    lockedHint:
+      'Picture and sound are encrypted in this browser and read only by those who have the link. Chat is not encrypted.',
+    lockedOut: {
+      plain: 'Not encrypted, so not shown',
+      no_key: 'Encrypted with another key',
+      wrong_key: 'Encrypted with another key',
+    } satisfies Record<Locked, string>,
     speaking: 'speaking',
     muted: 'microphone off',
     cameraOff: 'camera off',
@@ -208,5 +220,7 @@ export const texts = {
     no_edge: 'No server is ready to carry the room. Try again in a moment.',
     bad_name: 'This name cannot be used. Letters, digits, dots and dashes can.',
     ended: 'The session was ended.',
+    encryption_unsupported:
+      'This browser cannot encrypt end to end here. A newer one can, on a secure address (https).',
   } satisfies Record<Failure, string>,
 };

@@ -1,5 +1,6 @@
 /** One session with one edge: its signaling, its peer connection, its slots. A room outlives it by making another. */
 import { Demand } from './demand';
+import type { Encryption, Locked } from './e2ee/encryption';
 import { Emitter } from './emitter';
 import { LyceumError } from './errors';
 import type { ParticipantId, Placement, Tile, TrackName } from './generated';
@@ -48,12 +49,16 @@ export class Connection extends Emitter<ConnectionEvents> {
   readonly media: Media;
   readonly #slots = new SlotMap();
   readonly #receivers = new Map<string, RTCRtpReceiver>();
+  readonly #encryption: Encryption | null;
+  /** Slots' numbers at the encryption, by mid. */
+  readonly #locks = new Map<string, number>();
   readonly #demand = new Demand();
   #offerSeq = 0;
   #view: View | null = null;
 
   constructor(placement: Placement, token: string, { iceTransportPolicy, ...sending }: ConnectionOptions) {
     super();
+    this.#encryption = sending.encryption;
     this.placement = placement;
     this.signal = new Signal({ url: signalUrl(placement.edge.url), token });
     const iceServers = placement.ice_servers.map(server => ({ ...server }));
@@ -112,6 +117,13 @@ export class Connection extends Emitter<ConnectionEvents> {
     return newest ? newest.source === csrcOf(name.participant) : undefined;
   }
 
+  /** Why what comes as this track is not shown, with encryption; null when it is. */
+  locked(name: TrackName): Locked | null {
+    const slot = this.#slots.of(name);
+    const lock = slot && this.#locks.get(slot.mid);
+    return lock === undefined ? null : (this.#encryption?.locked(lock, name.participant) ?? null);
+  }
+
   close(): void {
     this.signal.leave();
     this.media.close();
@@ -132,9 +144,10 @@ export class Connection extends Emitter<ConnectionEvents> {
     });
     signal.on('message', message => this.#heard(message));
     media.on('offer', offer => (this.#offerSeq = signal.say({ type: 'offer', ...offer })));
-    media.on('slot', ({ mid, kind, receiver }) => {
+    media.on('slot', ({ mid, kind, receiver, lock }) => {
       this.#slots.add(mid, kind);
       this.#receivers.set(mid, receiver);
+      if (lock !== null) this.#locks.set(mid, lock);
       if (kind === 'audio') this.emit('voice', { mid, track: receiver.track });
     });
   }

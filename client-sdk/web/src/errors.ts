@@ -14,7 +14,9 @@ export type Failure =
   /** The room's or person's name is not acceptable. */
   | 'bad_name'
   /** The edge ended the session. */
-  | 'ended';
+  | 'ended'
+  /** This browser cannot encrypt end to end. */
+  | 'encryption_unsupported';
 
 /** A failure with one sentence for people in `message`. */
 export class LyceumError extends Error {

@@ -14,6 +14,8 @@ export {
   openScreen,
   watchDevices,
 } from './devices';
+export { Encryption, type EncryptionEvents, type KeyFor, type Locked } from './e2ee/encryption';
+export { type Key, keyFromPassphrase, newPassphrase, ratchet } from './e2ee/keyring';
 export { Emitter, type Off } from './emitter';
 export { canDecode, VIDEO_CODECS, type VideoCodec, type VideoOptions } from './encodings';
 export { type Failure, LyceumError } from './errors';

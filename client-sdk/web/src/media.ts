@@ -5,6 +5,7 @@
  * ones: slots, more of them as the page shows more. One offer is out at a time; what changes meanwhile goes into the next.
  */
 import { type Demand } from './demand';
+import type { Encryption } from './e2ee/encryption';
 import { Emitter } from './emitter';
 import {
   encodingsOf,
@@ -18,7 +19,7 @@ import {
   type VideoOptions,
 } from './encodings';
 import { splitServers } from './ice-servers';
-import type { PublishLine, SlotKind, SlotLine, Source } from './generated';
+import type { ParticipantId, PublishLine, SlotKind, SlotLine, Source } from './generated';
 
 /** A path that checks cannot keep alive for this long gets an ICE restart; shorter holes heal by themselves. */
 export const RESTART_AFTER_MS = 2_500;
@@ -44,8 +45,8 @@ export type MediaState = 'connecting' | 'connected' | 'interrupted' | 'failed' |
 export interface MediaEvents {
   offer: Offer;
   state: MediaState;
-  /** A slot's m-line exists now and has its receiver. */
-  slot: { mid: string; kind: SlotKind; receiver: RTCRtpReceiver };
+  /** A slot's m-line exists now and has its receiver. `lock`: the slot's number at the encryption. */
+  slot: { mid: string; kind: SlotKind; receiver: RTCRtpReceiver; lock: number | null };
 }
 
 /** What a peer connection is made with. */
@@ -56,6 +57,13 @@ export interface MediaConfiguration {
   video: VideoOptions;
   /** Voices carry copies of what came before (RED): loss is heard less, at twice the bits. */
   redundantAudio: boolean;
+  encryption: Encryption | null;
+}
+
+/** Who seals what is sent. */
+export interface Sealing {
+  participant: ParticipantId;
+  identity: string;
 }
 
 interface Sending {
@@ -73,6 +81,7 @@ interface Sending {
 interface Receiving {
   transceiver: RTCRtpTransceiver;
   kind: SlotKind;
+  lock: number | null;
   /** The mid it was last announced with: one that was rolled back may come again with another. */
   told: string | null;
 }
@@ -82,6 +91,7 @@ type Timer = ReturnType<typeof setTimeout>;
 export class Media extends Emitter<MediaEvents> {
   readonly #pc: RTCPeerConnection;
   readonly #demand: Demand;
+  readonly #encryption: Encryption | null;
   readonly #sending = new Map<Source, Sending>();
   readonly #receiving: Receiving[] = [];
   #state: MediaState = 'connecting';
@@ -102,10 +112,12 @@ export class Media extends Emitter<MediaEvents> {
   #keptBack: RTCIceServer[];
   #directTimer: Timer | undefined;
 
-  constructor({ iceServers, iceTransportPolicy, video, redundantAudio }: MediaConfiguration, demand: Demand) {
+  constructor(configuration: MediaConfiguration, demand: Demand) {
     super();
+    const { iceServers, iceTransportPolicy, video, redundantAudio, encryption } = configuration;
     this.video = video;
     this.#redundantAudio = redundantAudio;
+    this.#encryption = encryption;
     this.#demand = demand;
     const { first, keptBack } = splitServers(iceServers, iceTransportPolicy);
     this.#keptBack = keptBack;
@@ -126,7 +138,12 @@ export class Media extends Emitter<MediaEvents> {
    * Sends a track as `source`, in place of what was sent as it (`null`: nothing for now, the camera is off).
    * Call `negotiate` afterwards when it says so.
    */
-  async publish(source: Source, track: MediaStreamTrack | null, muted: boolean): Promise<boolean> {
+  async publish(
+    source: Source,
+    track: MediaStreamTrack | null,
+    muted: boolean,
+    { participant, identity }: Sealing,
+  ): Promise<boolean> {
     const kind = kindOf(source);
     const codec = kind === 'video' ? this.video.codec : undefined;
     const encodings: ScalableEncoding[] = encodingsOf(source, track?.getSettings().height, this.video);
@@ -146,6 +163,8 @@ export class Media extends Emitter<MediaEvents> {
     // The number of encodings is the m-line's for ever, and a codec is best changed with it: another one takes over.
     if (before) await this.unpublish(source);
     const transceiver = this.#sendingTransceiver(track ?? kind, encodings);
+    // Before there is anything to send.
+    this.#encryption?.seal(transceiver.sender, { participant, source }, identity);
     prefer(transceiver, kind, 'sender', kind === 'audio' && this.#redundantAudio ? 'red' : codec);
     // With a descriptor edges do not look at the payload, where VP8 and H264 say how large their pictures are.
     if (kind === 'video') offerDescriptor(transceiver, isScalable(codec));
@@ -189,8 +208,9 @@ export class Media extends Emitter<MediaEvents> {
       const media = kind === 'audio' ? 'audio' : 'video';
       const transceiver = this.#pc.addTransceiver(media, { direction: 'recvonly' });
       prefer(transceiver, media, 'receiver');
+      const lock = this.#encryption?.open(transceiver.receiver, kind) ?? null;
       if (media === 'video') offerDescriptor(transceiver, true);
-      this.#receiving.push({ transceiver, kind, told: null });
+      this.#receiving.push({ transceiver, kind, lock, told: null });
     }
     return have < count;
   }
@@ -215,7 +235,7 @@ export class Media extends Emitter<MediaEvents> {
       const mid = slot.transceiver.mid;
       if (mid === null || slot.told === mid) continue;
       slot.told = mid;
-      this.emit('slot', { mid, kind: slot.kind, receiver: slot.transceiver.receiver });
+      this.emit('slot', { mid, kind: slot.kind, receiver: slot.transceiver.receiver, lock: slot.lock });
     }
     this.emit('offer', this.#offer());
   }

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { csrcOf, isName, toName, trackKey } from './names';
+import { csrcOf, identityOf, isName, toName, trackKey } from './names';
+
+it('the identity is read out of a token, whatever is in it', () => {
+  const token = (claims: string) => {
+    const text = btoa(String.fromCharCode(...new TextEncoder().encode(claims)));
+    return `h.${text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}.s`;
+  };
+  expect(identityOf(token('{"sub":"ána@school","name":"?~>"}'))).toBe('ána@school');
+  for (const none of ['', 'a.b.c', token('{}'), token('{"sub":7}'), token('null')])
+    expect(identityOf(none)).toBe('');
+});
 
 describe('names', () => {
   it.each([

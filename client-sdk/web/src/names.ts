@@ -30,6 +30,18 @@ export function trackKey(track: TrackName): TrackKey {
   return `${track.participant}/${track.source}`;
 }
 
+/** The identity in a join token (a JWT, RFC 7519 §3); empty when there is none. It is read, not verified: it is our own. */
+export function identityOf(token: string): string {
+  try {
+    const claims = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
+    const text = new TextDecoder().decode(Uint8Array.from(atob(claims), char => char.charCodeAt(0)));
+    const { sub } = JSON.parse(text) as { sub?: unknown };
+    return typeof sub === 'string' ? sub : '';
+  } catch {
+    return '';
+  }
+}
+
 /** The CSRC by which a publisher's packets are known: FNV-1a of the participant's id, low 32 bits of the 64-bit hash. */
 export function csrcOf(participant: string): number {
   let hash = 0xcbf29ce484222325n;

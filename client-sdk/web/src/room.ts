@@ -2,6 +2,7 @@
 import { pauseMs } from './backoff';
 import { Connection, type ConnectionEvents, type View } from './connection';
 import { ControlPlane } from './control';
+import type { Encryption, Locked } from './e2ee/encryption';
 import { Emitter } from './emitter';
 import { canDecode, kindOf, type VideoOptions } from './encodings';
 import { asLyceumError, LyceumError } from './errors';
@@ -20,8 +21,9 @@ import {
   type Tile,
   type TrackName,
 } from './generated';
+import type { Sealing } from './media';
 import { MessageLog } from './messages';
-import { type TrackKey, trackKey } from './names';
+import { identityOf, type TrackKey, trackKey } from './names';
 import { Roster, type RosterChange } from './roster';
 import { Loudspeaker } from './speakers';
 import { type ReceivedStats, type SentStats, StatsReader, type TransportStats } from './stats';
@@ -78,6 +80,8 @@ export interface RoomEvents {
   published: ReadonlyMap<Source, Published>;
   /** The browser holds sound back until `startAudio` is called in a click, or no longer does. */
   audioBlocked: boolean;
+  /** `locked` of a track is not what it was. */
+  locked: null;
   /** Something of ours was refused; the session goes on. */
   refused: LyceumError;
 }
@@ -117,6 +121,8 @@ export interface RoomOptions {
   redundantAudio?: boolean;
   /** Tracks to begin with. */
   publish?: Partial<Record<Source, Published>>;
+  /** Encrypts and decrypts all media in this browser. It is the room's from here on, and ends with it. */
+  encryption?: Encryption;
   /** Round-trip times to the regions, see `measureRegions`. */
   rttMs: Record<Region, number>;
 }
@@ -135,6 +141,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #idPrefix = crypto.randomUUID().slice(0, 18);
   #idNext = 1;
   #token: { text: string; expiresAt: number } | null = null;
+  #identity = '';
   #connection: Connection | null = null;
   #stats = new StatsReader();
   #state: RoomState = { phase: 'connecting' };
@@ -155,6 +162,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#video = options.video ?? {};
     this.#published = new Map(Object.entries(options.publish ?? {}) as [Source, Published][]);
     this.#view = new ViewTracker(tiles => this.#connection?.show(this.#shown(tiles)));
+    options.encryption?.on('changed', () => this.emit('locked', null));
     window.addEventListener('online', this.#online);
     window.addEventListener('pagehide', this.#pagehide);
   }
@@ -192,6 +200,10 @@ export class Room extends Emitter<RoomEvents> {
   get log(): Pick<MessageLog, 'posted' | 'pending' | 'isMine'> {
     return this.#log;
   }
+  /** What encrypts media end to end, if anything does. New keys go there. */
+  get encryption(): Encryption | null {
+    return this.#options.encryption ?? null;
+  }
   get audioBlocked(): boolean {
     return this.#loudspeaker.blocked;
   }
@@ -223,7 +235,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#setPublished(source, { track, muted });
     const connection = this.#connection;
     if (!connection) return;
-    const anew = await connection.media.publish(source, track, muted);
+    const anew = await connection.media.publish(source, track, muted, this.#sealing());
     if (anew) await connection.media.negotiate();
     else if (before?.muted !== muted) connection.say({ type: 'mute', source, muted });
   }
@@ -253,7 +265,8 @@ export class Room extends Emitter<RoomEvents> {
     connection.media.video = video;
     for (const source of ['camera', 'screen'] as const) {
       const published = this.#published.get(source);
-      if (published) await connection.media.publish(source, published.track, published.muted);
+      if (published)
+        await connection.media.publish(source, published.track, published.muted, this.#sealing());
     }
     await connection.media.negotiate();
   }
@@ -273,6 +286,11 @@ export class Room extends Emitter<RoomEvents> {
   /** Whether the packets in the track's slot are already its own; `undefined` when they do not say. */
   arrived(name: TrackName): boolean | undefined {
     return this.#connection?.arrived(name);
+  }
+
+  /** Why what comes as this track is not shown, with encryption; null when it is. */
+  locked(name: TrackName): Locked | null {
+    return this.#connection?.locked(name) ?? null;
   }
 
   /** A tile shows a track from now on, as large as `element`; the function returned ends it. */
@@ -366,6 +384,7 @@ export class Room extends Emitter<RoomEvents> {
     window.removeEventListener('online', this.#online);
     window.removeEventListener('pagehide', this.#pagehide);
     this.#close({ phase: 'left' });
+    this.#options.encryption?.close();
   }
 
   async #enter(avoid: string[]): Promise<void> {
@@ -377,7 +396,9 @@ export class Room extends Emitter<RoomEvents> {
       iceTransportPolicy: iceTransportPolicy ?? 'all',
       video: this.#video,
       redundantAudio: this.#options.redundantAudio ?? false,
+      encryption: this.#options.encryption ?? null,
     });
+    this.#identity = identityOf(token);
     try {
       await this.#welcomed(connection);
     } catch (error) {
@@ -455,7 +476,8 @@ export class Room extends Emitter<RoomEvents> {
       else this.#close({ phase: 'lost', error });
     });
     for (const [source, { track, muted }] of this.#published) {
-      if (this.#me?.grants.publish.includes(source)) await connection.media.publish(source, track, muted);
+      if (!this.#me?.grants.publish.includes(source)) continue;
+      await connection.media.publish(source, track, muted, this.#sealing());
     }
     await connection.start(this.#shown(this.#view.current()));
     this.#follow();
@@ -470,8 +492,10 @@ export class Room extends Emitter<RoomEvents> {
     switch (message.type) {
       case 'roster': {
         const change = this.#roster.apply(message);
+        const gone = change.left.map(person => person.id);
+        this.#options.encryption?.people(message.present, gone);
         // A path may be known before the person whose it is: only who left takes it along.
-        const left = new Set(change.left.map(person => person.id));
+        const left = new Set(gone);
         this.#paths = new Map([...this.#paths].filter(([id]) => !left.has(id)));
         this.emit('roster', change);
         break;
@@ -577,6 +601,10 @@ export class Room extends Emitter<RoomEvents> {
     }
     this.#rejoining = false;
     this.#follow();
+  }
+
+  #sealing(): Sealing {
+    return { participant: this.#me?.id ?? '', identity: this.#identity };
   }
 
   async #sayMuted(source: Source, muted: boolean): Promise<void> {

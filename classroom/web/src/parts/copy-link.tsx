@@ -6,7 +6,13 @@ import { Icon } from './icons';
 /** The word of success stays this long. */
 const SAID_MS = 2_500;
 
-export function CopyLink({ room, className = '' }: { room: string; className?: string }) {
+interface Props {
+  room: string;
+  passphrase: string | null;
+  className?: string;
+}
+
+export function CopyLink({ room, passphrase, className = '' }: Props) {
   const [said, setSaid] = useState<'copied' | 'failed' | null>(null);
   useEffect(() => {
     if (!said) return;
@@ -15,7 +21,7 @@ export function CopyLink({ room, className = '' }: { room: string; className?: s
   }, [said]);
   const copy = async () => {
     try {
-      await navigator.clipboard.writeText(roomLink(location.href, room));
+      await navigator.clipboard.writeText(roomLink(location.href, room, passphrase));
       setSaid('copied');
     } catch {
       setSaid('failed');

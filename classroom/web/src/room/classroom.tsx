@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react';
 import { useLocalMedia, useRoom } from '../hooks';
 import type { LocalMedia } from '../local-media';
 import { CopyLink } from '../parts/copy-link';
-import { Logo } from '../parts/icons';
+import { Icon, Logo } from '../parts/icons';
 import { ThemeToggle } from '../parts/theme-toggle';
 import { deviceProblems } from '../problems';
 import { changeSettings, settings } from '../settings';
@@ -23,11 +23,12 @@ const EVENTS = ['me', 'audioBlocked'] as const;
 
 interface Props {
   room: Room;
+  passphrase: string | null;
   media: LocalMedia;
   onLeave: () => void;
 }
 
-export function Classroom({ room, media, onLeave }: Props) {
+export function Classroom({ room, passphrase, media, onLeave }: Props) {
   useRoom(room, EVENTS);
   usePublishing(room, media);
   const sharing = useSharing(room);
@@ -59,7 +60,13 @@ export function Classroom({ room, media, onLeave }: Props) {
       <header className="room-head">
         <Logo size={26} />
         <h1>{room.room}</h1>
-        <CopyLink room={room.room} className="small" />
+        {room.encryption && (
+          <span className="room-lock" title={texts.room.lockedHint}>
+            <Icon name="lock" size={17} />
+            <span>{texts.room.locked}</span>
+          </span>
+        )}
+        <CopyLink room={room.room} passphrase={passphrase} className="small" />
         <span className="room-edge" title={room.me?.reason}>
           {room.me && texts.room.you_are_on(room.me.edge, room.me.region)}
         </span>
@@ -84,7 +91,7 @@ export function Classroom({ room, media, onLeave }: Props) {
             </button>
           </div>
         )}
-        <Stage room={room} media={media} screen={sharing.track} />
+        <Stage room={room} passphrase={passphrase} media={media} screen={sharing.track} />
       </main>
       {panel === 'chat' && <Chat room={room} onClose={() => setPanel(null)} />}
       {panel === 'people' && <Roster room={room} onClose={() => setPanel(null)} />}

@@ -10,7 +10,7 @@ import { Pager, useSwipe } from './pager';
 import { Tile } from './tile';
 import { useShortcuts } from './use-shortcuts';
 
-const EVENTS = ['roster', 'tracks', 'speakers', 'paths', 'published', 'me'] as const;
+const EVENTS = ['roster', 'tracks', 'speakers', 'paths', 'published', 'me', 'locked'] as const;
 /** The strip beside a large picture holds this many. */
 const STRIP_MAX = 6;
 const STATS_EVERY_MS = 2_000;
@@ -23,12 +23,13 @@ interface Shown {
 
 interface Props {
   room: Room;
+  passphrase: string | null;
   media: LocalMedia;
   screen: MediaStreamTrack | null;
 }
 
 /** All pictures: a grid, or one large with a strip beside it when somebody shares a screen or is pinned. */
-export function Stage({ room, media, screen }: Props) {
+export function Stage({ room, passphrase, media, screen }: Props) {
   useRoom(room, EVENTS);
   const { camera, microphone } = useLocalMedia(media);
   const [pinned, setPinned] = useState<string | null>(null);
@@ -104,6 +105,7 @@ export function Stage({ room, media, screen }: Props) {
         muted={isOwn ? !microphone.on || !microphone.track : isMuted(person)}
         speaking={source === 'camera' && room.speakers.includes(person.id)}
         large={isLarge}
+        locked={isOwn ? null : room.locked({ participant: person.id, source })}
         path={room.paths.get(person.id)}
         stats={isOwn ? undefined : stats?.received.get(trackKey({ participant: person.id, source }))}
         onPin={chosen => setPinned(before => (before === chosen ? null : chosen))}
@@ -141,7 +143,7 @@ export function Stage({ room, media, screen }: Props) {
           <p>
             <strong>{texts.room.alone}</strong> {texts.room.aloneHint}
           </p>
-          <CopyLink room={room.room} />
+          <CopyLink room={room.room} passphrase={passphrase} />
         </div>
       )}
     </section>

@@ -1,4 +1,5 @@
 import {
+  type Locked,
   type Participant,
   type Path,
   type ReceivedStats,
@@ -24,6 +25,8 @@ interface Props {
   lacks: string | null;
   speaking: boolean;
   large: boolean;
+  /** Why it cannot be decrypted. */
+  locked: Locked | null;
   path: Path | undefined;
   stats: ReceivedStats | undefined;
   onPin: (key: string) => void;
@@ -34,8 +37,8 @@ const GRAPHEMES = new Intl.Segmenter();
 
 /** One picture with whose it is and the way it came. */
 export const Tile = memo(function Tile(props: Props) {
-  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, path, stats, onPin } =
-    props;
+  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, locked, path } = props;
+  const { stats, onPin } = props;
   const [element, setElement] = useState<HTMLElement | null>(null);
   const { room: words } = texts;
 
@@ -56,6 +59,7 @@ export const Tile = memo(function Tile(props: Props) {
     muted && source === 'camera' && words.muted,
     !hasPicture && words.cameraOff,
     hasPicture && lacks !== null && words.cannotShow(lacks),
+    hasPicture && locked && words.lockedOut[locked],
     !own && words.edge(person.edge),
     !own && way,
   ].filter(fact => typeof fact === 'string');
@@ -80,12 +84,17 @@ export const Tile = memo(function Tile(props: Props) {
         <span>{initialsOf(person.name)}</span>
       </div>
       <Picture
-        track={hasPicture && lacks === null ? track : null}
+        track={hasPicture && lacks === null && !locked ? track : null}
         mirrored={own && source === 'camera'}
         whole={source === 'screen'}
         {...(own ? {} : { arrived })}
       />
       {hasPicture && lacks !== null && <p className="tile-lacks">{words.cannotShow(lacks)}</p>}
+      {hasPicture && lacks === null && locked && (
+        <p className="tile-locked" aria-hidden="true">
+          <Icon name="lock" size={18} /> {words.lockedOut[locked]}
+        </p>
+      )}
       <button
         type="button"
         className="pin quiet round"

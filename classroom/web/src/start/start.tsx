@@ -1,7 +1,9 @@
 import {
+  Encryption,
   type Grants,
   join,
   LyceumError,
+  newPassphrase,
   type Published,
   type Room,
   type Source,
@@ -26,7 +28,7 @@ interface Props {
   invitation: Invitation;
   /** The room that was just left. */
   left: string | null;
-  onJoined: (room: Room, role: Role) => void;
+  onJoined: (room: Room, role: Role, passphrase: string | null) => void;
 }
 
 export function Start({ media, invitation, left, onJoined }: Props) {
@@ -34,6 +36,8 @@ export function Start({ media, invitation, left, onJoined }: Props) {
   const [room, setRoom] = useState(invitation.room || suggestRoom());
   const [region, setRegion] = useState('');
   const [role, setRole] = useState<Role>(invitation.role);
+  const [made, setMade] = useState<string | null>(null);
+  const passphrase = invitation.passphrase ?? made;
   const [joining, setJoining] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const regions = useRegions(CONTROL_PLANE);
@@ -42,6 +46,7 @@ export function Start({ media, invitation, left, onJoined }: Props) {
   const nameId = useId();
   const roomId = useId();
   const hintId = useId();
+  const lockHintId = useId();
   const problemId = useId();
   const { start } = texts;
   const invited = invitation.room !== '' && left === null;
@@ -64,7 +69,12 @@ export function Start({ media, invitation, left, onJoined }: Props) {
     changeSettings({ name: name.trim() });
     setProblem(null);
     setJoining(true);
+    let encryption: Encryption | null = null;
     try {
+      if (passphrase !== null) {
+        encryption = new Encryption();
+        await encryption.setPassphrase(passphrase, roomName);
+      }
       const joined = await join({
         url: CONTROL_PLANE,
         room: roomName,
@@ -74,10 +84,12 @@ export function Start({ media, invitation, left, onJoined }: Props) {
         ...(chooses ? grantsOf(role) : {}),
         ...(region === '' ? { rttMs: regions.rttMs } : { region }),
         ...(invitation.token === null ? {} : { token: invitation.token }),
+        ...(encryption ? { encryption } : {}),
         ...relayOnly(),
       });
-      onJoined(joined, chooses ? role : 'participant');
+      onJoined(joined, chooses ? role : 'participant', passphrase);
     } catch (error) {
+      encryption?.close();
       setProblem(error instanceof LyceumError ? texts.errors[error.code] : texts.errors.internal);
       setJoining(false);
     }
@@ -138,7 +150,9 @@ export function Start({ media, invitation, left, onJoined }: Props) {
             <p id={hintId} className="hint">
               {start.roomHint}
             </p>
-            {toName(room) !== '' && <CopyLink room={toName(room)} className="small" />}
+            {toName(room) !== '' && (
+              <CopyLink room={toName(room)} passphrase={passphrase} className="small" />
+            )}
           </div>
           {chooses && (
             <fieldset className="field regions">
@@ -175,6 +189,27 @@ export function Start({ media, invitation, left, onJoined }: Props) {
             </div>
             {regions.failed && <p className="hint">{start.regionsAway}</p>}
           </fieldset>
+          <div className="field lock">
+            {invitation.passphrase !== null ? (
+              <p className="tick">
+                <Icon name="lock" size={20} /> {start.locked}
+              </p>
+            ) : (
+              <label className="tick">
+                <input
+                  type="checkbox"
+                  checked={passphrase !== null}
+                  disabled={!Encryption.supported}
+                  aria-describedby={lockHintId}
+                  onChange={event => setMade(event.target.checked ? newPassphrase() : null)}
+                />
+                {start.lock}
+              </label>
+            )}
+            <p id={lockHintId} className="hint">
+              {Encryption.supported ? start.lockHint : texts.errors.encryption_unsupported}
+            </p>
+          </div>
           {!regions.open && invitation.token === null && (
             <p className="notice">{texts.errors.token_needed}</p>
           )}
