@@ -39,14 +39,14 @@ afterAll(async () => {
   for (const each of opened.reverse()) await each.close();
 });
 
-describe('two who have the key', { timeout: 150_000 }, () => {
+describe('two who have the key', { timeout: 300_000 }, () => {
   it('see and hear each other, and are told that it is encrypted', async () => {
     expect(key).toMatch(/^#key=[A-Za-z0-9_-]{22}$/);
     for (const [who, whom] of [
       [ana, 'Ben'],
       [ben, 'Ana'],
     ] as const) {
-      await eventually(async () => (await who.stats(whom)).framesDecoded, 40_000).toBeGreaterThan(20);
+      await eventually(async () => (await who.stats(whom)).framesDecoded, 90_000).toBeGreaterThan(20);
       await eventually(() => who.tile(whom).locator('video.shown').count()).toBe(1);
       await eventually(() => who.heard()).toBeGreaterThan(1e-5);
       await who.page.getByText('End-to-end encrypted').waitFor();
@@ -57,47 +57,47 @@ describe('two who have the key', { timeout: 150_000 }, () => {
 
   it('get the layer that fits the tile: the edge chooses without seeing anything', async () => {
     await ben.page.setViewportSize({ width: 360, height: 330 });
-    await eventually(async () => (await ben.stats('Ana')).width, 40_000).toBeLessThan(330);
+    await eventually(async () => (await ben.stats('Ana')).width, 90_000).toBeLessThan(330);
     const small = await ben.stats('Ana');
     expect(small.width).toBeGreaterThan(0);
     await ben.page.setViewportSize({ width: 1280, height: 800 });
-    await eventually(async () => (await ben.stats('Ana')).width, 40_000).toBeGreaterThan(small.width * 1.5);
+    await eventually(async () => (await ben.stats('Ana')).width, 90_000).toBeGreaterThan(small.width * 1.5);
     await ben.page.setViewportSize({ width: 360, height: 330 });
-    await eventually(async () => (await ben.stats('Ana')).width, 40_000).toBeLessThanOrEqual(small.width);
+    await eventually(async () => (await ben.stats('Ana')).width, 90_000).toBeLessThanOrEqual(small.width);
     await ben.page.setViewportSize({ width: 800, height: 600 });
   });
 });
 
-describe('somebody with another key', { timeout: 150_000 }, () => {
+describe('somebody with another key', { timeout: 300_000 }, () => {
   it('sees and hears nothing, is told why, and sees everything once the right link is there', async () => {
     const eve = await Person.open(browser, mesh, 'Eve', { viewport: { width: 390, height: 700 } });
     await eve.join('secret', 'us', '#key=sesame');
-    await eve.tile('Ana').getByText(WRONG_KEY).waitFor({ timeout: 40_000 });
+    await eve.tile('Ana').getByText(WRONG_KEY).waitFor({ timeout: 90_000 });
     await eventually(() => eve.tile('Ana').getAttribute('aria-label')).toContain(WRONG_KEY);
     await eventually(() => eve.received('video')).toBeGreaterThan(200);
     await eventually(() => eve.received('audio')).toBeGreaterThan(200);
     expect(await eve.seen(), 'pictures').toBe(0);
     expect(await eve.heard(), 'sound').toBeLessThan(1e-9);
-    await eventually(() => ana.tile('Eve').getByText(WRONG_KEY).count(), 40_000).toBe(1);
+    await eventually(() => ana.tile('Eve').getByText(WRONG_KEY).count(), 90_000).toBe(1);
     await eve.page.screenshot({ path: `${SHOTS}e2ee-locked-phone.png` });
     expect(await barriers(eve)).toEqual([]);
 
     await eve.page.evaluate(hash => (location.hash = hash), key);
-    await eventually(async () => (await eve.stats('Ana')).framesDecoded, 40_000).toBeGreaterThan(20);
+    await eventually(async () => (await eve.stats('Ana')).framesDecoded, 90_000).toBeGreaterThan(20);
     await eventually(() => eve.heard()).toBeGreaterThan(1e-5);
     await eventually(() => eve.tile('Ana').getByText(WRONG_KEY).count()).toBe(0);
-    await eventually(async () => (await ana.stats('Eve')).framesDecoded, 40_000).toBeGreaterThan(20);
+    await eventually(async () => (await ana.stats('Eve')).framesDecoded, 90_000).toBeGreaterThan(20);
     await eve.close();
   });
 });
 
-describe('what the edge has', { timeout: 150_000 }, () => {
+describe('what the edge has', { timeout: 300_000 }, () => {
   /** Somebody without a key, whose page keeps the frames as the edge sent them. */
   async function tap(room: string): Promise<Person> {
     const tom = await Person.open(browser, mesh, 'Tom');
     await tom.page.addInitScript(keepFrames);
     await tom.join(room, 'us');
-    await eventually(() => tom.page.evaluate(() => window.kept.length), 40_000).toBeGreaterThan(0);
+    await eventually(() => tom.page.evaluate(() => window.kept.length), 90_000).toBeGreaterThan(0);
     return tom;
   }
 
@@ -114,7 +114,7 @@ describe('what the edge has', { timeout: 150_000 }, () => {
     for (const cut of [0, 10]) expect(await tom.page.evaluate(decodeKept, cut)).toBe('nothing');
     expect(await tom.seen()).toBe(0);
     // And what he sends in clear is not shown to those who expect it encrypted.
-    await eventually(() => ben.tile('Tom').getByText('Not encrypted, so not shown').count(), 40_000).toBe(1);
+    await eventually(() => ben.tile('Tom').getByText('Not encrypted, so not shown').count(), 90_000).toBe(1);
     await tom.close();
   });
 });

@@ -40,6 +40,9 @@ export function openBrowser({
   });
 }
 
+/** A click or a look takes no longer than this, on a machine that has more to do than this test. */
+const ACTION_TIMEOUT_MS = 60_000;
+
 /** Waits until it is true. */
 export function eventually<T>(look: () => T | Promise<T>, timeout = 20_000) {
   return expect.poll(look, { timeout, interval: 150 });
@@ -99,6 +102,7 @@ export class Person {
       reducedMotion: 'reduce',
       ...options,
     });
+    context.setDefaultTimeout(ACTION_TIMEOUT_MS);
     const page = await context.newPage();
     const person = new Person(page, mesh, name);
     page.on('pageerror', error => person.errors.push(error.message));
@@ -146,7 +150,9 @@ export class Person {
   }
 
   async connected(): Promise<void> {
-    await this.page.locator('[data-phase=connected]').waitFor({ state: 'attached', timeout: 30_000 });
+    await this.page
+      .locator('[data-phase=connected]')
+      .waitFor({ state: 'attached', timeout: ACTION_TIMEOUT_MS });
   }
 
   /** The tile of somebody; `X’s screen` for a screen. */
