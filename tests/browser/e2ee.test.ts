@@ -136,7 +136,7 @@ function keepFrames(): void {
     } })).pipeTo(writable);`;
   const worker = new Worker(URL.createObjectURL(new Blob([work], { type: 'text/javascript' })));
   worker.onmessage = ({ data }: MessageEvent<Uint8Array>) => window.kept.push(data);
-  const { addTransceiver } = RTCPeerConnection.prototype;
+  const addTransceiver = Reflect.get(RTCPeerConnection.prototype, 'addTransceiver');
   RTCPeerConnection.prototype.addTransceiver = function (kind, init) {
     const transceiver = addTransceiver.call(this, kind, init);
     if (kind === 'video') transceiver.receiver.transform = new RTCRtpScriptTransform(worker);
