@@ -1,7 +1,7 @@
 /** Decrypts what comes in through one slot, whoever is in it. */
 import type { ParticipantId, Source } from '../generated';
 import { baseKeyOf, type Keyring } from './keyring';
-import { type Framing, standInLength } from './payload';
+import { contentOf, type Framing } from './payload';
 import { ReplayWindow } from './replay';
 import { generationOf } from './sealer';
 import { type Header, readHeader, SframeKey, TAG_BYTES } from './sframe';
@@ -52,9 +52,9 @@ export class Opener {
     isKeyFrame: boolean,
     people: readonly Person[],
   ): Promise<Uint8Array<ArrayBuffer> | OpenFault> {
-    const headLength = standInLength(framing, frame);
-    if (headLength === null) return 'plain';
-    const [head, sealed] = [frame.slice(0, headLength), frame.subarray(headLength)];
+    const content = contentOf(framing, frame);
+    if (!content) return 'plain';
+    const { head, sealed } = content;
     const header = readHeader(sealed);
     if (!header || sealed.length < header.length + TAG_BYTES) return 'plain';
     if (people.length === 0) return 'stranger';

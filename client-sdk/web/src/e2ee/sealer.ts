@@ -1,8 +1,8 @@
 /** Encrypts the frames of one own track. */
 import type { TrackName } from '../generated';
 import { baseKeyOf, type Keyring } from './keyring';
-import { type Framing, standIn } from './payload';
-import { joined, SframeKey } from './sframe';
+import { type Framing, shellOf } from './payload';
+import { SframeKey } from './sframe';
 
 /** Frames under one key id. At 300 a second it lasts for five months; then another id, and with it another key, takes over. */
 export const COUNTER_MAX = 0xffff_ffffn;
@@ -38,14 +38,14 @@ export class Sealer {
 
   /** One call at a time. */
   async seal(framing: Framing, frame: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | SealFault> {
-    const head = standIn(framing, frame);
-    if (!head) return 'malformed';
+    const shell = shellOf(framing, frame);
+    if (!shell) return 'malformed';
     let under = this.#under;
     if (under?.version !== this.#keyring.version || under.next > this.#counterMax) {
       under = this.#under = await this.#begin();
       if (!under) return 'no_key';
     }
-    return joined(head, await under.key.seal(under.next++, frame, head));
+    return shell.around(await under.key.seal(under.next++, frame, shell.head));
   }
 
   /**
