@@ -156,7 +156,12 @@ async function decodeKept(cut: number): Promise<string> {
       error: () => resolve('nothing'),
     });
     decoder.configure({ codec: 'vp8' });
-    decoder.decode(new EncodedVideoChunk({ type: 'key', timestamp: 0, data: frame.slice(cut) }));
+    try {
+      decoder.decode(new EncodedVideoChunk({ type: 'key', timestamp: 0, data: frame.slice(cut) }));
+    } catch {
+      // It sees at a glance that this is no key frame.
+      resolve('nothing');
+    }
     decoder.flush().then(
       () => resolve('nothing'),
       () => resolve('nothing'),
