@@ -247,7 +247,7 @@ pub enum EdgeSays {
         #[cfg_attr(feature = "ts", ts(type = "number"))]
         of: u64,
     },
-    /// What slots carry from now on; slots not named stay as they are.
+    /// What slots carry from now on, and whether they are paused; slots not named stay as they are.
     Slots {
         /// Changes.
         assigned: Vec<SlotAssignment>,
@@ -390,6 +390,9 @@ pub struct SlotAssignment {
     pub mid: String,
     /// The track in it, or none. Its publisher's id, hashed (FNV-1a, low 32 bits), travels as CSRC of the RTP packets.
     pub track: Option<TrackName>,
+    /// Nothing of it is sent now: the downlink does not carry it beside what is more important. Its last picture stands.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// A message of the room.

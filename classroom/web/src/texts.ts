@@ -95,6 +95,7 @@ export const texts = {
       no_key: 'Encrypted with another key',
       wrong_key: 'Encrypted with another key',
     } satisfies Record<Locked, string>,
+    paused: 'Paused: your connection is too slow',
     speaking: 'speaking',
     muted: 'microphone off',
     cameraOff: 'camera off',

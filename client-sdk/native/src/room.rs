@@ -77,12 +77,14 @@ pub enum Event {
         /// In the room now.
         total: u32,
     },
-    /// A slot carries another track from now on.
+    /// A slot carries another track from now on, or is paused or no longer so.
     Slot {
         /// The slot's m-line.
         mid: String,
         /// The track, or none.
         track: Option<TrackName>,
+        /// Nothing of it is sent now: the downlink does not carry it.
+        paused: bool,
     },
     /// Who speaks, loudest first.
     Speakers(Vec<ParticipantId>),

@@ -325,7 +325,7 @@ impl Session {
                         None => looked.assigned.remove(&slot.mid),
                     };
                     drop(looked);
-                    self.emit(Event::Slot { mid: slot.mid, track: slot.track });
+                    self.emit(Event::Slot { mid: slot.mid, track: slot.track, paused: slot.paused });
                 }
             }
             EdgeSays::Speakers { active } => self.emit(Event::Speakers(active)),

@@ -30,7 +30,7 @@ export interface ConnectionEvents {
   room: Extract<Hears, { type: 'roster' | 'speakers' | 'message' | 'paths' | 'grants' | 'granted' }>;
   /** Something of ours was refused. */
   refused: { code: LyceumError['code']; message: string; of: number | null };
-  /** These tracks came into a slot or lost theirs. */
+  /** These tracks came into a slot, lost theirs, were paused or are no longer. */
   tracks: Set<TrackKey>;
   /** An audio slot is ready to be played. */
   voice: { mid: string; track: MediaStreamTrack };
@@ -115,6 +115,11 @@ export class Connection extends Emitter<ConnectionEvents> {
       undefined,
     );
     return newest ? newest.source === csrcOf(name.participant) : undefined;
+  }
+
+  /** Whether the way here does not carry the track now, though a slot is its own. */
+  paused(name: TrackName): boolean {
+    return this.#slots.of(name)?.paused ?? false;
   }
 
   /** Why what comes as this track is not shown, with encryption; null when it is. */

@@ -68,7 +68,7 @@ export interface RoomEvents {
   /** Whose voices we always hear changed. */
   listen: readonly ParticipantId[];
   roster: RosterChange;
-  /** These received tracks came, went or moved to another slot. */
+  /** These received tracks came, went, moved to another slot, were paused or are no longer. */
   tracks: ReadonlySet<TrackKey>;
   speakers: readonly ParticipantId[];
   /** A message was posted, by anybody. */
@@ -286,6 +286,11 @@ export class Room extends Emitter<RoomEvents> {
   /** Whether the packets in the track's slot are already its own; `undefined` when they do not say. */
   arrived(name: TrackName): boolean | undefined {
     return this.#connection?.arrived(name);
+  }
+
+  /** Whether the way here does not carry the picture now, beside what is more important: its last one stands. */
+  paused(name: TrackName): boolean {
+    return this.#connection?.paused(name) ?? false;
   }
 
   /** Why what comes as this track is not shown, with encryption; null when it is. */

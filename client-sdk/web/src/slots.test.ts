@@ -54,6 +54,16 @@ describe('slots', () => {
     expect(slots.of(ben)?.mid).toBe('5');
   });
 
+  it('may be paused, with what they carry, and say so once more when they no longer are', () => {
+    const slots = three();
+    slots.apply([{ mid: '5', track: ana }]);
+    expect(slots.of(ana)?.paused).toBe(false);
+    expect(slots.apply([{ mid: '5', track: ana, paused: true }])).toEqual(new Set(['ana/camera']));
+    expect(slots.of(ana)).toMatchObject({ mid: '5', paused: true });
+    slots.apply([{ mid: '5', track: ana, paused: false }]);
+    expect(slots.of(ana)?.paused).toBe(false);
+  });
+
   it('stay as they are when not named, and unknown ones are passed over', () => {
     const slots = three();
     slots.apply([{ mid: '5', track: ana }]);

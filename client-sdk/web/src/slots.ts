@@ -13,11 +13,16 @@ export function videoSlotsFor(tiles: number, have: number): number {
   );
 }
 
+/** Older edges do not say whether it is paused. */
+export type Assigned = Omit<SlotAssignment, 'paused'> & Partial<Pick<SlotAssignment, 'paused'>>;
+
 /** One slot. */
 export interface Slot {
   readonly mid: string;
   readonly kind: SlotKind;
   readonly track: TrackName | null;
+  /** The way here does not carry it now: its last picture stands. */
+  readonly paused: boolean;
 }
 
 /** Slots by mid, and the way back from a track to its slot. */
@@ -27,13 +32,13 @@ export class SlotMap {
 
   /** A slot has been offered. */
   add(mid: string, kind: SlotKind): void {
-    if (!this.#slots.has(mid)) this.#slots.set(mid, { mid, kind, track: null });
+    if (!this.#slots.has(mid)) this.#slots.set(mid, { mid, kind, track: null, paused: false });
   }
 
-  /** Takes in assignments; returns the tracks whose slot changed, those that lost theirs included. */
-  apply(assigned: SlotAssignment[]): Set<TrackKey> {
+  /** Takes in assignments; returns the tracks whose slot changed or was paused, those that lost theirs included. */
+  apply(assigned: Assigned[]): Set<TrackKey> {
     const touched = new Set<TrackKey>();
-    for (const { mid, track } of assigned) {
+    for (const { mid, track, paused = false } of assigned) {
       const slot = this.#slots.get(mid);
       if (!slot) continue;
       if (slot.track) {
@@ -46,7 +51,7 @@ export class SlotMap {
         this.#byTrack.set(trackKey(track), mid);
         touched.add(trackKey(track));
       }
-      this.#slots.set(mid, { ...slot, track });
+      this.#slots.set(mid, { ...slot, track, paused });
     }
     return touched;
   }

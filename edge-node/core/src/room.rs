@@ -340,8 +340,12 @@ impl Shard {
             }
             Media::Slots { downlink, assigned } => {
                 let Some(index) = self.peer_by_downlink.get(&downlink).copied() else { return };
-                let assigned =
-                    assigned.into_iter().map(|a| signal::SlotAssignment { mid: a.mid, track: a.track }).collect();
+                let said = |a: lyceum_media::room::Assigned| signal::SlotAssignment {
+                    mid: a.mid,
+                    track: a.track,
+                    paused: a.paused,
+                };
+                let assigned = assigned.into_iter().map(said).collect();
                 self.say(index, EdgeSays::Slots { assigned });
             }
             Media::Speakers { active } => {

@@ -20,7 +20,7 @@ use lyceum_session::ice::Credentials;
 use lyceum_session::{Config as SessionConfig, Failure, Session};
 use lyceum_wire::demux::Class;
 use lyceum_wire::id::{ParticipantId, Source};
-use lyceum_wire::signal::{ClientSays, EdgeSays, Participant, RoomMessage, Tile, ToClient, ToEdge};
+use lyceum_wire::signal::{ClientSays, EdgeSays, Participant, RoomMessage, SlotAssignment, Tile, ToClient, ToEdge};
 use lyceum_wire::splitmix::next;
 use lyceum_wire::token::GrantChange;
 use lyceum_wire::{ext, rtcp};
@@ -191,8 +191,9 @@ impl Bot {
             EdgeSays::Slots { assigned } => {
                 for assignment in assigned {
                     if let Some(slot) = self.mids.get(&assignment.mid).and_then(|&index| self.slots.get_mut(index)) {
-                        self.report.assigned += u64::from(assignment.track.is_some());
-                        slot.assign(assignment.track, now);
+                        let SlotAssignment { track, paused, .. } = assignment;
+                        self.report.assigned += u64::from(track.is_some() && !paused);
+                        slot.assign(track, paused, now);
                     }
                 }
             }

@@ -39,7 +39,14 @@ pub(super) struct Member {
     /// How its budget is shared out.
     pub(super) shared: Shared,
     /// What its client was told of each slot.
-    told: Vec<Option<TrackId>>,
+    told: Vec<Told>,
+}
+
+/// What a client knows of a slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Told {
+    track: Option<TrackId>,
+    paused: bool,
 }
 
 impl Member {
@@ -84,7 +91,7 @@ impl Room {
         let pins = member.pins.clone();
         self.hears(&mut member, listens, pins, now);
         // Whatever they carry is told again: mids may mean something else now.
-        member.told = vec![None; carried.len()];
+        member.told = vec![Told::default(); carried.len()];
         let mut touched = member.fed();
         member.fed = carried.clone();
         touched.extend(member.fed());
@@ -408,21 +415,24 @@ impl Room {
     }
 
     /// Tells a member's client what its slots carry, as far as it does not know.
-    fn tell(&mut self, downlink: DownlinkId, downlinks: &Downlinks) {
+    pub(super) fn tell(&mut self, downlink: DownlinkId, downlinks: &Downlinks) {
         let (Some(state), Some(member)) = (downlinks.find(downlink), self.members.get_mut(&downlink)) else { return };
         let mut changed = Vec::new();
         for (at, (slot, told)) in state.slots.iter().zip(&mut member.told).enumerate() {
-            if slot.track != *told {
-                *told = slot.track;
-                changed.push((SlotIndex(at as u16), slot.spec.mid.clone(), slot.track));
+            let now = Told { track: slot.track, paused: slot.track.is_some() && slot.portion.layer.is_none() };
+            if now != *told {
+                *told = now;
+                changed.push((SlotIndex(at as u16), slot.spec.mid.clone(), now));
             }
         }
         if changed.is_empty() {
             return;
         }
         let name = |id: Option<TrackId>| id.and_then(|id| self.find(id)).map(|track| track.info.name.clone());
-        let assigned =
-            changed.into_iter().map(|(slot, mid, track)| Assigned { slot, mid, track: name(track) }).collect();
+        let assigned = changed
+            .into_iter()
+            .map(|(slot, mid, Told { track, paused })| Assigned { slot, mid, track: name(track), paused })
+            .collect();
         self.events.push_back(Event::Slots { downlink, assigned });
     }
 }

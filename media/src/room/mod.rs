@@ -96,6 +96,8 @@ pub struct Assigned {
     pub mid: String,
     /// The track in it, or none.
     pub track: Option<TrackName>,
+    /// The way to the subscriber carries nothing of it now.
+    pub paused: bool,
 }
 
 /// How many of each thing a room holds: all zero when it has ended.

@@ -147,6 +147,7 @@ impl Room {
             self.aim_member(track, id, downlinks, now);
         }
         self.desk.changed = changed;
+        self.tell(id, downlinks);
     }
 
     /// Shares a member's budget out among its slots. Adds the tracks whose portion changed to `changed`.

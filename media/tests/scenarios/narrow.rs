@@ -86,3 +86,29 @@ fn a_picture_larger_than_what_is_assumed_is_not_paused_before_anything_speaks_ag
          ben waited at most 150ms",
     );
 }
+
+#[test]
+fn who_is_paused_is_told_so_and_told_when_it_comes_back() {
+    check(
+        "ana joins video 1
+         ana publishes camera 180 360 720
+         cleo joins video 1
+         cleo publishes camera 180 360 720
+         ben joins video 2
+         ben views ana 1280x720, cleo 1280x720
+         ben downlink 3M
+         after 5s
+         ben is told that ana is not paused
+         ben is told that cleo is not paused
+         ben downlink 280k
+         after 12s
+         ben sees ana 180
+         ben sees nothing of cleo
+         ben is told that ana is not paused
+         ben is told that cleo is paused
+         ben downlink 2M
+         after 30s
+         ben sees cleo 720
+         ben is told that cleo is not paused",
+    );
+}

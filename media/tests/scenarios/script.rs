@@ -12,6 +12,7 @@
 //! | `ben lost the picture in video0` | a PLI |
 //! | `after 500ms` | time passes |
 //! | `ben sees ana 180` · `ben sees nothing of ana` | in the last 150 ms |
+//! | `ben is told that ana is paused` · `is not paused` | by signaling |
 //! | `ben hears ana` · `ben does not hear ana` | likewise |
 //! | `ben has no gap` | every number of every slot arrived, once |
 //! | `ana sends nothing of 720` · `ana sends 720` | in the last 150 ms: demand reached the publisher |
@@ -83,6 +84,8 @@ fn sentence(world: &mut World, words: &[&str]) {
         [who, "lost", "the", "picture", "in", mid] => world.picture_lost(who, mid),
         [who, "sees", "nothing", "of", whose] => assert_eq!(seen(world, who, whose), None),
         [who, "sees", whose, height] => assert_eq!(seen(world, who, whose), Some(height.parse().unwrap())),
+        [who, "is", "told", "that", whose, "is", "paused"] => assert!(paused(world, who, whose)),
+        [who, "is", "told", "that", whose, "is", "not", "paused"] => assert!(!paused(world, who, whose)),
         [who, "hears", whose] => assert!(heard(world, who, whose)),
         [who, "does", "not", "hear", whose] => assert!(!heard(world, who, whose)),
         [who, "has", "no", "gap"] => {
@@ -176,6 +179,16 @@ fn seen(world: &mut World, who: &str, whose: &str) -> Option<u16> {
     let last = player.packets.values().next_back()?;
     assert_eq!(last.csrc, csrc_of(whose), "the packets say whose they are");
     if now - player.last()? > Duration::from_millis(150) { None } else { player.height() }
+}
+
+/// What `who` was told last of the slot with `whose` picture.
+fn paused(world: &mut World, who: &str, whose: &str) -> bool {
+    let person = world.person(who);
+    let of = |t: &Option<lyceum_wire::id::TrackName>| {
+        t.as_ref().is_some_and(|t| t.participant.as_str() == whose && t.source != Source::Microphone)
+    };
+    let (mid, _) = person.slots.iter().find(|(_, track)| of(track)).expect("it is in a slot");
+    person.paused[mid]
 }
 
 fn heard(world: &mut World, who: &str, whose: &str) -> bool {

@@ -49,6 +49,8 @@ pub(crate) struct Person {
     pub(crate) players: BTreeMap<u32, Player>,
     /// What the signaling said of each slot.
     pub(crate) slots: BTreeMap<String, Option<TrackName>>,
+    /// Whether it was told so, by slot.
+    pub(crate) paused: BTreeMap<String, bool>,
     pub(crate) mids: BTreeMap<String, u32>,
     pub(crate) loss_up: u64,
     pub(crate) loss_down: u64,
@@ -244,6 +246,7 @@ impl World {
             microphone: None,
             players: BTreeMap::new(),
             slots: BTreeMap::new(),
+            paused: BTreeMap::new(),
             mids,
             loss_up: 0,
             loss_down: 0,
@@ -475,6 +478,7 @@ impl World {
                     let person = self.people.values_mut().find(|p| p.downlink == downlink);
                     if let Some(person) = person {
                         for a in assigned {
+                            person.paused.insert(a.mid.clone(), a.paused);
                             person.slots.insert(a.mid, a.track);
                         }
                     }

@@ -27,6 +27,19 @@ fn a_view_names_pinned_tiles_and_voices() {
 }
 
 #[test]
+fn a_slot_may_be_paused() {
+    let track = Some(TrackName { participant: id("p-1"), source: Source::Camera });
+    let assigned = vec![SlotAssignment { mid: "5".into(), track, paused: true }];
+    same(
+        r#"{"seq":5,"type":"slots","assigned":[{"mid":"5","track":{"participant":"p-1","source":"camera"},"paused":true}]}"#,
+        &ToClient { seq: 5, body: EdgeSays::Slots { assigned } },
+    );
+    let old = r#"{"seq":5,"type":"slots","assigned":[{"mid":"5","track":null}]}"#;
+    let EdgeSays::Slots { assigned } = serde_json::from_str::<ToClient>(old).unwrap().body else { panic!("slots") };
+    assert!(!assigned[0].paused, "an older edge says nothing of it");
+}
+
+#[test]
 fn grants_are_changed_and_told() {
     let change = GrantChange { publish: Some(vec![Source::Camera]), ..GrantChange::default() };
     same(

@@ -75,6 +75,7 @@ const paths = {
       <path d="M15.5 8.5V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v7.5a2 2 0 0 0 2 2h2.5" />
     </>
   ),
+  pause: <path d="M8 5.5v13M16 5.5v13" />,
   lock: (
     <>
       <rect x="5" y="10.5" width="14" height="9.5" rx="2" />

@@ -106,6 +106,7 @@ export function Stage({ room, passphrase, media, screen }: Props) {
         speaking={source === 'camera' && room.speakers.includes(person.id)}
         large={isLarge}
         locked={isOwn ? null : room.locked({ participant: person.id, source })}
+        paused={!isOwn && room.paused({ participant: person.id, source })}
         path={room.paths.get(person.id)}
         stats={isOwn ? undefined : stats?.received.get(trackKey({ participant: person.id, source }))}
         onPin={chosen => setPinned(before => (before === chosen ? null : chosen))}

@@ -27,6 +27,8 @@ interface Props {
   large: boolean;
   /** Why it cannot be decrypted. */
   locked: Locked | null;
+  /** The connection does not carry it now. */
+  paused: boolean;
   path: Path | undefined;
   stats: ReceivedStats | undefined;
   onPin: (key: string) => void;
@@ -37,8 +39,8 @@ const GRAPHEMES = new Intl.Segmenter();
 
 /** One picture with whose it is and the way it came. */
 export const Tile = memo(function Tile(props: Props) {
-  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, locked, path } = props;
-  const { stats, onPin } = props;
+  const { room, person, source, track, own, muted, hasPicture, lacks, speaking, large, locked } = props;
+  const { paused, path, stats, onPin } = props;
   const [element, setElement] = useState<HTMLElement | null>(null);
   const { room: words } = texts;
 
@@ -54,12 +56,14 @@ export const Tile = memo(function Tile(props: Props) {
   );
   const name = nameOf(person, source, own);
   const way = wayOf(room, person, path);
+  const waits = hasPicture && lacks === null && !locked && paused;
   const facts = [
     speaking && words.speaking,
     muted && source === 'camera' && words.muted,
     !hasPicture && words.cameraOff,
     hasPicture && lacks !== null && words.cannotShow(lacks),
     hasPicture && locked && words.lockedOut[locked],
+    waits && words.paused,
     !own && words.edge(person.edge),
     !own && way,
   ].filter(fact => typeof fact === 'string');
@@ -91,8 +95,13 @@ export const Tile = memo(function Tile(props: Props) {
       />
       {hasPicture && lacks !== null && <p className="tile-lacks">{words.cannotShow(lacks)}</p>}
       {hasPicture && lacks === null && locked && (
-        <p className="tile-locked" aria-hidden="true">
+        <p className="tile-note" aria-hidden="true">
           <Icon name="lock" size={18} /> {words.lockedOut[locked]}
+        </p>
+      )}
+      {waits && (
+        <p className="tile-note" aria-hidden="true">
+          <Icon name="pause" size={18} /> {words.paused}
         </p>
       )}
       <button

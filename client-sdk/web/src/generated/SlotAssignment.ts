@@ -12,4 +12,8 @@ mid: string,
 /**
  * The track in it, or none. Its publisher's id, hashed (FNV-1a, low 32 bits), travels as CSRC of the RTP packets.
  */
-track: TrackName | null, };
+track: TrackName | null, 
+/**
+ * Nothing of it is sent now: the downlink does not carry it beside what is more important. Its last picture stands.
+ */
+paused: boolean, };

@@ -86,10 +86,10 @@ impl Slot {
         Self { kind, track: None, watch: Watch::new(), asked: None, tenure: Tenure::default() }
     }
 
-    /// Something else is in it from now on.
-    pub(super) fn assign(&mut self, track: Option<TrackName>, now: Instant) {
+    /// Something else is in it from now on, or nothing of it comes (`paused`), or it comes again.
+    pub(super) fn assign(&mut self, track: Option<TrackName>, paused: bool, now: Instant) {
         self.watch.forgive();
-        let carries = track.is_some() && self.kind != SlotKind::Audio;
+        let carries = track.is_some() && !paused && self.kind != SlotKind::Audio;
         self.tenure =
             Tenure { since: carries.then_some(now), shown: false, frozen_at: carries.then(|| now + FROZEN_AFTER) };
         self.track = track;
