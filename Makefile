@@ -38,7 +38,7 @@ lint: page ## formats, clippy, eslint, tsc
 test-rust: page ## every Rust test; starts etcd and coturn's clients by itself
 	@scripts/need.sh test
 	cargo test --workspace --locked
-	cargo test -p lyceum-wire --features ts --locked --lib
+	cargo test -p lyceum-wire --features ts --locked --test typescript
 
 test-web: node_modules/.package-lock.json ## the web SDK's and the page's unit tests
 	npm run --silent test
@@ -62,7 +62,7 @@ advisories: ## known defects of what is built in; needs the advisory database fr
 	cargo deny --locked check advisories
 
 types: ## the TypeScript types of the signaling messages, from the Rust ones
-	cargo test -p lyceum-wire --features ts --locked --lib
+	cargo test -p lyceum-wire --features ts --locked --test typescript
 
 measure: ## the measurements of docs/measurements, on this machine
 	cargo bench --locked -p lyceum-media --bench forward
