@@ -318,7 +318,9 @@ impl Room {
 
     /// A key frame is needed downstream: merged and rate-limited into [`Event::KeyFrame`].
     pub fn key_frame(&mut self, track: TrackId, spatial: u8, now: Instant) {
-        if let Some(state) = find_mut(&mut self.tracks, track) {
+        if let Some(state) = find_mut(&mut self.tracks, track)
+            && !state.begun_lately(spatial, now)
+        {
             state.wish(spatial, &mut self.events, now);
         }
     }
@@ -387,9 +389,11 @@ impl Room {
             self.next_hear = self.next_hear.min(now + HEAR_EVERY);
         }
         if track.seen_flowing & bit == 0 || resized {
+            track.begins = meaning.begins.then_some(line);
             self.layer_changed(packet.track, resized, downlinks, now);
         }
         let Some(track) = find_mut(&mut self.tracks, packet.track) else { return };
+        track.begins = None;
         if track.info.kind == Kind::Audio {
             let left_out = track.air(packet, taps);
             self.drops.add(Drop::NotLoud, left_out);

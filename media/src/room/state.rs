@@ -25,6 +25,12 @@ pub(super) const PENDING_MAX: usize = 32;
 /// A layer that nobody wants any more stays demanded for this long: people click back and forth.
 pub(super) const DEMAND_HOLD: Duration = Duration::from_millis(2_000);
 
+/// A publisher who was told that a layer is wanted again sends it within this time: the way there, an encoder that changes its
+/// mind, the way back. After that it is asked for a key frame.
+const WAKES_WITHIN: Duration = Duration::from_millis(1_000);
+/// A question from another node within this time of a key frame crossed it on the way: between far regions it takes 200 ms.
+const CROSSED: Duration = Duration::from_millis(300);
+
 /// Where one joined from the cache, another may follow within this time.
 const JOINERS_FOLLOW: Duration = Duration::from_millis(1_000);
 /// A key frame that joiners use is renewed at this age: a question, the way there and back, and an encoder's frame before it is
@@ -50,6 +56,8 @@ pub(super) struct Track {
     pub(super) pending: Vec<Pending>,
     /// Sound: its packets cross links. A voice of another node has passed its own node's choice already.
     pub(super) on_air: bool,
+    /// The sequence in which a key frame begins with the packet at hand: who is aimed at it now begins with that.
+    pub(super) begins: Option<usize>,
     /// Which layers could be chosen at the last look, a bit each …
     pub(super) seen_usable: u8,
     /// … and which flowed.
@@ -123,6 +131,7 @@ impl Track {
             sinks: Vec::new(),
             taps: Vec::new(),
             pending: Vec::with_capacity(PENDING_MAX),
+            begins: None,
             on_air: origin == Origin::Link,
             seen_usable: 0,
             seen_flowing: 0,
@@ -254,22 +263,41 @@ impl Track {
 
     /// Questions for key frames that are due.
     pub(super) fn ask_key_frames(&mut self, events: &mut VecDeque<Event>, now: Instant) {
-        for (spatial, layer) in self.layers.iter_mut().enumerate() {
-            if layer.wish.poll(now) {
-                events.push_back(Event::KeyFrame { track: self.id, spatial: spatial as u8 });
+        for line in 0..self.layers.len() {
+            if !self.wakes(line, now) && self.layers[line].wish.poll(now) {
+                events.push_back(Event::KeyFrame { track: self.id, spatial: line as u8 });
             }
         }
     }
 
+    /// A layer of this sequence rested, and its publisher was just told that it is wanted: it begins with a key frame by itself, and
+    /// a question would cost another one, of all layers.
+    fn wakes(&self, line: usize, now: Instant) -> bool {
+        let wakes = |layer: &LayerState| {
+            let lately = layer.demand.since.filter(|at| now.saturating_duration_since(*at) < WAKES_WITHIN);
+            lately.is_some_and(|at| !layer.observe.came_since(at))
+        };
+        let layers = if self.shared { &self.layers[..] } else { &self.layers[line..=line] };
+        self.origin == Origin::Local && layers.iter().any(wakes)
+    }
+
+    /// A key frame of this layer passed so lately that who asks from afar did not know of it yet. If it was lost, they ask again.
+    pub(super) fn begun_lately(&self, spatial: u8, now: Instant) -> bool {
+        self.layers.get(self.line(spatial)).is_some_and(|layer| layer.cache.began_within(CROSSED, now))
+    }
+
     /// A key frame of this layer is needed; asks at once if the pace allows.
     pub(super) fn wish(&mut self, spatial: u8, events: &mut VecDeque<Event>, now: Instant) {
-        if !self.codec.is_video() {
+        let line = self.line(spatial);
+        if !self.codec.is_video() || self.begins == Some(line) {
             return;
         }
-        let line = self.line(spatial);
+        // Nobody wanted it until now: its publisher is told first.
+        let rests = self.origin == Origin::Local
+            && self.layers.get(usize::from(spatial)).is_some_and(|layer| layer.demand.told.is_none());
         if let Some(layer) = self.layers.get_mut(line) {
             layer.wish.wish(now);
-            if layer.wish.poll(now) {
+            if !rests && !self.wakes(line, now) && self.layers[line].wish.poll(now) {
                 events.push_back(Event::KeyFrame { track: self.id, spatial: line as u8 });
             }
         }

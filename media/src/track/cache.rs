@@ -161,6 +161,13 @@ impl Cache {
         now.saturating_duration_since(entry.arrived) >= age || range.end() - range.start() >= REPLAY_PACKETS_MAX / 4 * 3
     }
 
+    /// Whether a key frame that a joiner could begin with came within this time.
+    #[must_use]
+    pub fn began_within(&self, age: Duration, now: Instant) -> bool {
+        let newest = self.replay(now).and_then(|range| self.entries.get(self.place(SeqNo(*range.start()))));
+        newest.is_some_and(|entry| now.saturating_duration_since(entry.arrived) < age)
+    }
+
     /// The newest packet's number.
     #[must_use]
     pub fn highest(&self) -> Option<SeqNo> {

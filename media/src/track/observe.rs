@@ -93,6 +93,12 @@ impl Observe {
         self.last.is_some_and(|last| now.saturating_duration_since(last) < SILENT_AFTER)
     }
 
+    /// Whether a packet came after this.
+    #[must_use]
+    pub fn came_since(&self, at: Instant) -> bool {
+        self.last.is_some_and(|last| last > at)
+    }
+
     /// Size and rate; rate 0 when it does not flow.
     #[must_use]
     pub fn info(&self, now: Instant) -> LayerInfo {

@@ -352,3 +352,23 @@ fn a_link_gets_exactly_the_layer_it_asked_for_beginning_with_the_key_frame() {
     world.room.unpublish(track, &mut world.downlinks, world.now);
     assert_eq!(world.room.live().taps, 0, "taps end with their track");
 }
+
+#[test]
+fn a_layer_that_rested_wakes_with_the_key_frame_it_begins_with_and_nobody_asks_for_another() {
+    check(
+        "ana joins video 1
+         ana publishes camera 180 360 720
+         ben joins video 1
+         ben views ana 320x180
+         after 4s
+         ben sees ana 180
+         ana sends nothing of 720
+         at most 0 key frame requests for ana 720
+         ben views ana 1280x720
+         after 1s
+         ben sees ana 720
+         after 2s
+         at most 0 key frame requests for ana 720
+         ben has no gap",
+    );
+}
