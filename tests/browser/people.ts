@@ -76,6 +76,21 @@ export interface Sent {
   encodings: Record<string, { targetBitrate: number; frameWidth: number; active: boolean }>;
 }
 
+/** One encoding of a camera that is published now. */
+export interface Encoding {
+  /** Empty when it is the only one. */
+  rid: string;
+  width: number;
+  /** Layers within, as in `L2T3_KEY`. */
+  mode: string;
+  frames: number;
+  keyFrames: number;
+  /** How often a key frame was asked for. */
+  asked: number;
+  /** As in `video/VP8`. */
+  codec: string;
+}
+
 export class Person {
   /** While true no signaling socket gets through. */
   socketsBlocked = false;
@@ -218,6 +233,64 @@ export class Person {
       });
       return sent;
     });
+  }
+
+  /** The encodings of what this browser sends now, by its statistics. */
+  encodings(): Promise<Encoding[]> {
+    return this.page.evaluate(async () => {
+      const peer = window.peers.at(-1);
+      const sending = peer
+        ?.getTransceivers()
+        .filter(({ currentDirection }) => currentDirection === 'sendonly');
+      const mids = new Set(sending?.map(({ mid }) => mid));
+      const rows = new Map<string, Record<string, unknown>>();
+      (await peer?.getStats())?.forEach((row: Record<string, unknown>) => rows.set(String(row.id), row));
+      return [...rows.values()]
+        .filter(row => row.type === 'outbound-rtp' && row.kind === 'video' && mids.has(row.mid as string))
+        .map(row => ({
+          rid: typeof row.rid === 'string' ? row.rid : '',
+          width: Number(row.frameWidth ?? 0),
+          mode: typeof row.scalabilityMode === 'string' ? row.scalabilityMode : '',
+          frames: Number(row.framesEncoded ?? 0),
+          keyFrames: Number(row.keyFramesEncoded ?? 0),
+          asked: Number(row.pliCount ?? 0) + Number(row.firCount ?? 0),
+          codec: rows.get(String(row.codecId))?.mimeType as string,
+        }));
+    });
+  }
+
+  /** Codecs of the pictures that are in its tiles. */
+  codecs(): Promise<string[]> {
+    return this.page.evaluate(async () => {
+      const shown = [...document.querySelectorAll('video')].flatMap(({ srcObject }) =>
+        srcObject instanceof MediaStream ? srcObject.getVideoTracks() : [],
+      );
+      const receivers = window.peers.at(-1)?.getReceivers() ?? [];
+      const codecs: string[] = [];
+      for (const receiver of receivers.filter(({ track }) => shown.includes(track))) {
+        const rows = new Map<string, Record<string, unknown>>();
+        (await receiver.getStats()).forEach((row: Record<string, unknown>) => rows.set(String(row.id), row));
+        const pictures = [...rows.values()].find(row => row.type === 'inbound-rtp');
+        const codec = rows.get(String(pictures?.codecId))?.mimeType;
+        if (Number(pictures?.framesDecoded ?? 0) > 0 && typeof codec === 'string') codecs.push(codec);
+      }
+      return codecs.sort();
+    });
+  }
+
+  /** Sends its picture in another codec from now on, as the settings have it. */
+  async sendAs(codec: string): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.page.getByLabel('Sent as').selectOption(codec);
+    await this.page.keyboard.press('Escape');
+  }
+
+  /** The page is behind others, or in front again, as the page itself sees it. */
+  hide(hidden: boolean): Promise<void> {
+    return this.page.evaluate(hidden => {
+      Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
   }
 
   /** What marks the present ICE session. An ICE restart changes it. */
