@@ -66,6 +66,19 @@ describe('two who have the key', { timeout: 300_000 }, () => {
     await eventually(async () => (await ben.stats('Ana')).width, 90_000).toBeLessThanOrEqual(small.width);
     await ben.page.setViewportSize({ width: 800, height: 600 });
   });
+
+  it.each(['VP9', 'AV1', 'H264'])('in %s as well, layers and all', async codec => {
+    await ana.sendAs(codec);
+    await ben.page.setViewportSize({ width: 1280, height: 800 });
+    await eventually(() => ben.codecs(), 60_000).toEqual([`video/${codec}`]);
+    await eventually(async () => (await ben.stats('Ana')).width, 60_000).toBe(640);
+    await ben.page.setViewportSize({ width: 360, height: 330 });
+    await eventually(async () => (await ben.stats('Ana')).width, 60_000).toBe(320);
+    await ben.page.setViewportSize({ width: 800, height: 600 });
+    expect(await ben.tile('Ana').locator('video.shown').count()).toBe(1);
+    const { framesDecoded } = await ben.stats('Ana');
+    await eventually(async () => (await ben.stats('Ana')).framesDecoded).toBeGreaterThan(framesDecoded + 20);
+  });
 });
 
 describe('somebody with another key', { timeout: 300_000 }, () => {
@@ -109,6 +122,8 @@ describe('what the edge has', { timeout: 300_000 }, () => {
     await control.close();
     await open.close();
 
+    await ana.sendAs('VP8');
+    await eventually(() => ben.codecs(), 60_000).toContain('video/VP8');
     const tom = await tap('secret');
     // As it came, and without the ten bytes that say key frame and size.
     for (const cut of [0, 10]) expect(await tom.page.evaluate(decodeKept, cut)).toBe('nothing');
