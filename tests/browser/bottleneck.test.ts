@@ -7,6 +7,12 @@ import { eventually, openBrowser, Person } from './people';
 /** Too narrow for the largest layer (1.7 Mbit/s), wide enough for a smaller one (500 or 150 kbit/s) and a voice. */
 const NARROW_KBPS = 600;
 const WIDE_KBPS = 6_000;
+/** Wide enough for a voice, and for no picture beside it. */
+const VOICE_KBPS = 100;
+/** Lost of a thousand, beside what the queue before the narrow line does not hold. */
+const LOSS = 10;
+/** Ways that carried next to nothing are tried again ever more seldom, up to every half minute. */
+const BACK_WITHIN_MS = 90_000;
 /** Nobody waits longer than this for a picture that fits. */
 const ADAPTED_WITHIN_MS = 40_000;
 
@@ -44,7 +50,7 @@ describeOnNetwork('a viewer behind a bottleneck', { timeout: 240_000 }, () => {
   it('gets a smaller picture when the line narrows, and the large one back when it widens', async () => {
     await eventually(width, ADAPTED_WITHIN_MS).toBeGreaterThan(1_000);
 
-    line.weather({ rateDown: NARROW_KBPS });
+    line.weather({ rateDown: NARROW_KBPS, lossDown: LOSS });
     await eventually(width, ADAPTED_WITHIN_MS).toBeLessThanOrEqual(640);
     // It moves: what the line cannot carry is not sent into its queue.
     const narrow = await ben.stats('Ana');
@@ -54,7 +60,21 @@ describeOnNetwork('a viewer behind a bottleneck', { timeout: 240_000 }, () => {
     expect(later.framesDecoded - narrow.framesDecoded).toBeGreaterThan(100);
     expect(later.width).toBeLessThanOrEqual(640);
 
-    line.weather({ rateDown: WIDE_KBPS });
+    line.weather({ rateDown: WIDE_KBPS, lossDown: LOSS });
     await eventually(width, ADAPTED_WITHIN_MS).toBeGreaterThan(1_000);
+  });
+
+  it('hears on when no picture fits, is told that it is paused, and sees it again', async () => {
+    const paused = ben.tile('Ana').getByText('Paused: your connection is too slow');
+    line.weather({ rateDown: VOICE_KBPS });
+    await eventually(() => paused.count(), ADAPTED_WITHIN_MS).toBe(1);
+    await eventually(() => ben.tile('Ana').getAttribute('aria-label')).toContain('Paused');
+    const [heard, seen] = [await ben.heard(), await ben.stats('Ana')];
+    await eventually(() => ben.heard()).toBeGreaterThan(heard);
+    line.weather({});
+    await eventually(() => paused.count(), BACK_WITHIN_MS).toBe(0);
+    await eventually(async () => (await ben.stats('Ana')).framesDecoded).toBeGreaterThan(
+      seen.framesDecoded + 20,
+    );
   });
 });
