@@ -62,13 +62,15 @@ async function atWork(): Promise<Encoding[]> {
 const widest = (encodings: Encoding[]) => Math.max(0, ...encodings.map(({ width }) => width));
 const shown = async () => (await ben.stats('Ana')).width;
 
+// `keyFrames`: at most so many to resume. An encoder that changes the layers within its one encoding is given longer than it takes,
+// but on a busy machine not always: then it is asked as well.
 describe('the picture follows the tile, and what nobody watches is not made', { timeout: 180_000 }, () => {
   it.each([
-    { codec: 'VP8', how: 'several encodings', mode: /L1T3/ },
-    { codec: 'VP9', how: 'spatial layers that meet at key frames', mode: /L2T3_KEY/ },
-    { codec: 'AV1', how: 'spatial layers that refer to each other', mode: /L2T3/ },
-    { codec: 'H264', how: 'several encodings', mode: /.*/ },
-  ])('$codec, $how', async ({ codec, mode }) => {
+    { codec: 'VP8', how: 'several encodings', mode: /L1T3/, keyFrames: 1 },
+    { codec: 'VP9', how: 'spatial layers that meet at key frames', mode: /L2T3_KEY/, keyFrames: 2 },
+    { codec: 'AV1', how: 'spatial layers that refer to each other', mode: /L2T3/, keyFrames: 2 },
+    { codec: 'H264', how: 'several encodings', mode: /.*/, keyFrames: 1 },
+  ])('$codec, $how', async ({ codec, mode, keyFrames }) => {
     await ben.page.setViewportSize(LARGE);
     await ana.sendAs(codec);
     await eventually(() => ben.codecs(), 40_000).toEqual([`video/${codec}`]);
@@ -93,7 +95,9 @@ describe('the picture follows the tile, and what nobody watches is not made', { 
     await eventually(shown, 30_000).toBe(640);
     expect(widest(await atWork())).toBe(640);
     const now = await ana.encodings();
-    expect((top(now)?.keyFrames ?? 0) - (top(rested)?.keyFrames ?? 0), 'key frames to resume').toBe(1);
+    const resumed = (top(now)?.keyFrames ?? 0) - (top(rested)?.keyFrames ?? 0);
+    expect(resumed, 'key frames to resume').toBeGreaterThan(0);
+    expect(resumed, 'key frames to resume').toBeLessThanOrEqual(keyFrames);
 
     // Nobody looks: nothing is made at all, until somebody does.
     await ben.hide(true);
@@ -113,9 +117,11 @@ describe('the picture follows the tile, and what nobody watches is not made', { 
     );
     await eventually(shown, 30_000).toBe(640);
     const awake = await ana.encodings();
-    for (const { rid, keyFrames } of awake) {
+    for (const { rid, keyFrames: made } of awake) {
       const slept = asleep.find(each => each.rid === rid);
-      expect(keyFrames - (slept?.keyFrames ?? 0), `key frames of ${rid} to wake up`).toBeLessThanOrEqual(1);
+      expect(made - (slept?.keyFrames ?? 0), `key frames of ${rid} to wake up`).toBeLessThanOrEqual(
+        keyFrames,
+      );
     }
   });
 });
