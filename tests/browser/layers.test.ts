@@ -81,6 +81,8 @@ describe('the picture follows the tile, and what nobody watches is not made', { 
     const { rid } = (await ana.encodings()).find(({ width }) => width === 640) ?? { rid: '' };
     const top = (encodings: Encoding[]) => encodings.find(each => each.rid === rid);
 
+    await eventually(async () => (await atWork()).length, 30_000).toBe(1);
+
     // The tile shrinks: a smaller layer is enough, and the larger one rests.
     await ben.page.setViewportSize(SMALL);
     await eventually(shown, 30_000).toBe(320);
