@@ -64,14 +64,15 @@ advisories: ## known defects of what is built in; needs the advisory database fr
 types: ## the TypeScript types of the signaling messages, from the Rust ones
 	cargo test -p lyceum-wire --features ts --locked --test typescript
 
-measure: ## the measurements of docs/measurements, on this machine
+measure: ## what forwarding, a class and an estimate cost without sockets, beside what they cannot cost less than
 	cargo bench --locked -p lyceum-media --bench forward
-	cargo bench --locked -p lyceum-edge --bench fanout
+	cargo bench --locked -p lyceum-media --bench class
+	cargo bench --locked -p lyceum-media --bench estimate
 
 measure-fanout: ## one real shard on one core, thousands of viewers on the other: 3 minutes, two cores, best as root
 	cargo build --release --locked -p lyceum-fanout
-	$(CARGO_TARGET_DIR)/release/lyceum-fanout --viewers 1,100,1000,3000 --json $(CARGO_TARGET_DIR)/fanout.json
-	$(CARGO_TARGET_DIR)/release/lyceum-fanout --viewers 3000 --rooms 10 --json $(CARGO_TARGET_DIR)/fanout-rooms.json
+	$(CARGO_TARGET_DIR)/release/lyceum-fanout --viewers 1,50,500,1000 --json $(CARGO_TARGET_DIR)/fanout.json
+	$(CARGO_TARGET_DIR)/release/lyceum-fanout --viewers 1500 --rooms 10 --json $(CARGO_TARGET_DIR)/fanout-rooms.json
 
 measure-peers: page ## ours and Janus by turns: CPU for a forwarded packet; 3 minutes, as root, with the package janus
 	@scripts/need.sh measure

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PLUGIN: &str = "janus.plugin.videoroom";
 const PORT: u16 = 8_088;
@@ -107,10 +107,20 @@ impl Server for Janus {
 
     fn view(&mut self, room: u32, knock: Knock, local: SocketAddr) -> Result<Viewer> {
         let feed = self.feeds.get(&room).context("nobody publishes there")?;
-        let handle = self.attach()?;
         let join = json!({ "request": "join", "ptype": "subscriber", "room": room, "streams": [{ "feed": feed }] });
-        self.message(handle, &join, None)?;
-        let joined = self.event(handle)?;
+        let until = Instant::now() + FEED_WITHIN;
+        let (handle, joined) = loop {
+            let handle = self.attach()?;
+            self.message(handle, &join, None)?;
+            match self.event(handle) {
+                Ok(joined) => break (handle, joined),
+                // The publisher's media have only just been connected.
+                Err(error) if format!("{error:#}").contains("No such feed") && Instant::now() < until => {
+                    std::thread::sleep(FEED_AGAIN);
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let offer = joined["jsep"]["sdp"].as_str().context("Janus offers without SDP")?;
         let offer = Offer::parse(offer).context("Janus's offer cannot be read")?;
         let answer = client_answer(&offer, &knock, local)?;
@@ -119,6 +129,10 @@ impl Server for Janus {
         Ok(knock.view(&offer, local, Instant::now())?)
     }
 }
+
+/// How long Janus may take to know a publisher as a feed, and how often it is asked.
+const FEED_WITHIN: Duration = Duration::from_secs(5);
+const FEED_AGAIN: Duration = Duration::from_millis(100);
 
 /// Writes a configuration with nothing in it but what is needed. Janus is told to be ICE-lite, as our edge is, and to load
 /// the one plugin and the one transport.
