@@ -15,7 +15,7 @@ use crate::outgoing::Outgoing;
 use crate::plan::Plan;
 use crate::player::Player;
 use bytes::Bytes;
-use lyceum_media::{Received, Ssrc, Uplink, uplink};
+use lyceum_media::{Drop, Received, Ssrc, Uplink, uplink};
 use lyceum_session::ice::Credentials;
 use lyceum_session::{Config as SessionConfig, Failure, Session};
 use lyceum_wire::demux::Class;
@@ -348,6 +348,8 @@ impl Bot {
                 let compound = compound.to_vec();
                 self.feedback(&compound, now);
             }
+            // So an edge tries what its way to us carries.
+            Received::Dropped(Drop::ProbePadding | Drop::Duplicate) => self.report.probes += 1,
             Received::Dropped(_) => self.report.faults += 1,
         }
     }

@@ -123,6 +123,8 @@ pub struct Outcome {
     pub key_frames_asked_of_publishers: u64,
     /// Datagrams that could not be opened, sealed or understood.
     pub faults: u64,
+    /// Packets by which edges tried their ways to the bots: padding, and repeats.
+    pub probes: u64,
     /// How late the generator's tasks were woken.
     pub generator_late: Latency,
     /// Cores the generator used, where the system says so.
@@ -201,6 +203,7 @@ impl Outcome {
             key_frame_requests: sum(|bot| bot.report.key_frames_asked),
             key_frames_asked_of_publishers: sum(|bot| bot.report.sent.key_frames_asked),
             faults: sum(|bot| bot.report.faults),
+            probes: sum(|bot| bot.report.probes),
             generator_late,
             generator_cores: cores.generator,
             mesh_cores: cores.mesh,
@@ -312,7 +315,7 @@ impl fmt::Display for Outcome {
             "key frames        {} asked for by viewers, {} asked of publishers",
             self.key_frame_requests, self.key_frames_asked_of_publishers
         )?;
-        writeln!(f, "faults            {}", self.faults)?;
+        writeln!(f, "faults            {}   {} packets only tried the way", self.faults, self.probes)?;
         let cores = self.generator_cores.map_or(String::new(), |cores| format!("   {cores:.2} cores"));
         writeln!(f, "generator late    {}{cores}", self.generator_late)?;
         if let Some(cores) = self.mesh_cores {

@@ -38,6 +38,8 @@ pub struct Report {
     pub frozen: u64,
     /// The first few of them: whose camera, how long after the run's zero, and packets that had come in that slot by then.
     pub hung: Vec<Hung>,
+    /// Packets that only try the way: padding, and repeats of what was here already.
+    pub probes: u64,
     /// Datagrams that could not be opened, sealed or understood.
     pub faults: u64,
     /// Why it is over, if it ended otherwise than by `leave`.
