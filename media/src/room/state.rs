@@ -26,8 +26,8 @@ pub(super) const PENDING_MAX: usize = 32;
 pub(super) const DEMAND_HOLD: Duration = Duration::from_millis(2_000);
 
 /// A publisher who was told that a layer is wanted again sends it within this time: the way there, an encoder that changes its
-/// mind, the way back. After that it is asked for a key frame.
-const WAKES_WITHIN: Duration = Duration::from_millis(2_000);
+/// mind, the way back. After that it is asked for a key frame, before the layer counts as one that does not come (`SILENT_AFTER`).
+const WAKES_WITHIN: Duration = Duration::from_millis(1_000);
 /// A question from another node within this time of a key frame crossed it on the way: between far regions it takes 200 ms.
 const CROSSED: Duration = Duration::from_millis(300);
 
