@@ -75,7 +75,10 @@ describe('a class over two regions', () => {
     const status = host.page.locator('.pager [role=status]');
     await eventually(() => status.textContent()).toMatch(/^Page 1 of [2-9]$/);
     // Pages are what they are once everybody is there: twelve bots, the host and the audience.
-    await host.page.getByRole('button', { name: /^People/ }).getByText('14').waitFor();
+    await host.page
+      .getByRole('button', { name: /^People/ })
+      .getByText('14')
+      .waitFor();
     const names = () =>
       host.page.locator('article.tile:not(.own)').evaluateAll(all => all.map(t => t.dataset.track));
     const first = await names();
