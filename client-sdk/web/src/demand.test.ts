@@ -49,4 +49,15 @@ describe('demand', () => {
     demand.said('screen', [{ rid: '', watched: false }], PAUSE_GRACE_MS - 1);
     expect(demand.active('screen', '', PAUSE_GRACE_MS)).toBe(false);
   });
+
+  it('sends everything of what takes the place of something else', () => {
+    const demand = new Demand();
+    demand.said('camera', [{ rid: 'h', watched: false }], 0, 0);
+    demand.said('screen', [{ rid: 'h', watched: false }], 0);
+    expect(demand.active('camera', 'h', 5_000)).toBe(false);
+    demand.forget('camera');
+    expect(demand.active('camera', 'h', 5_000)).toBe(true);
+    expect(demand.spatial('camera', 5_000)).toBeNull();
+    expect(demand.active('screen', 'h', 5_000), 'of another source').toBe(false);
+  });
 });

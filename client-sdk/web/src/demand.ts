@@ -36,6 +36,12 @@ export class Demand {
     }
   }
 
+  /** Something else is sent as this source from now on: what was said of the former encodings does not hold for it. */
+  forget(source: Source): void {
+    this.#spatial.delete(source);
+    for (const key of [...this.#pauseAt.keys()]) if (key.startsWith(`${source}/`)) this.#pauseAt.delete(key);
+  }
+
   /** Whether to send an encoding. */
   active(source: Source, rid: string, nowMs: number): boolean {
     const pauseAt = this.#pauseAt.get(`${source}/${rid}`);

@@ -162,6 +162,8 @@ export class Media extends Emitter<MediaEvents> {
     }
     // The number of encodings is the m-line's for ever, and a codec is best changed with it: another one takes over.
     if (before) await this.unpublish(source);
+    // An encoding that rests from the start is one that no edge ever learns of.
+    this.#demand.forget(source);
     const transceiver = this.#sendingTransceiver(track ?? kind, encodings);
     // Before there is anything to send.
     this.#encryption?.seal(transceiver.sender, { participant, source }, identity);
