@@ -78,14 +78,13 @@ pub(crate) async fn signal(
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BYTES)
         .on_upgrade(move |socket| Connection { doors, socket, room: wish.room }.run(admission))
 }
 
-/// What a socket keeps for reading and for writing: usual messages fit. The library's own 128 KiB each, cleared at every look at the
-/// socket, would be more than all the rest of a participant.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// What a socket keeps for reading: usual messages fit. The library's own 128 KiB, cleared at every look at the socket, would be
+/// more than all the rest of a participant.
+const READ_BYTES: usize = 4 * 1024;
 
 struct Connection {
     doors: Arc<Doors>,

@@ -13,8 +13,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 pub(crate) const OPEN_MAX: Duration = Duration::from_secs(10);
 /// Largest message taken from an edge, in bytes: a roster of 2,000 people with the longest names.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// What a socket keeps for reading and for writing, in bytes; usual messages fit.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// What a socket keeps for reading, in bytes; usual messages fit.
+const READ_BYTES: usize = 4 * 1024;
 
 /// One socket.
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -28,8 +28,7 @@ impl Socket {
         let bounds = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX))
-            .read_buffer_size(BUFFER_BYTES)
-            .write_buffer_size(BUFFER_BYTES);
+            .read_buffer_size(READ_BYTES);
         let open = connect_async_with_config(&url, Some(bounds), true);
         match tokio::time::timeout(OPEN_MAX, open).await {
             Ok(Ok((socket, _))) => Ok(Self(socket)),

@@ -22,8 +22,8 @@ const BATCH_DATAGRAMS: usize = 64;
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 /// Longest datagram received, in bytes.
 const DATAGRAM_BYTES_MAX: usize = 2_048;
-/// What a WebSocket keeps for reading and for writing.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// What a WebSocket keeps for reading.
+const READ_BYTES: usize = 4 * 1024;
 /// What waits for nobody waits this long.
 const IDLE: Duration = Duration::from_millis(250);
 /// Time for the last messages of a bot that leaves.
@@ -76,7 +76,7 @@ impl Task {
         let (token, placement) = self.door.enter(&self.room, &self.name, self.region.take()).await?;
         harvest.region = Some(placement.edge.region.clone());
         // The library's own 128 KiB are cleared at every look at the socket, which is after every datagram.
-        let buffers = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
+        let buffers = WebSocketConfig::default().read_buffer_size(READ_BYTES);
         let url = format!("{}/v1/signal", placement.edge.url.trim_end_matches('/')).replacen("http", "ws", 1);
         let (socket, _) = timeout(CONNECT_WITHIN, connect_async_with_config(&url, Some(buffers), true))
             .await
