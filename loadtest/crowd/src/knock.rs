@@ -8,7 +8,7 @@ use lyceum_bot::plan;
 use lyceum_session::ice::Credentials;
 use lyceum_session::sdp::{Codec, Description, LineKind, MediaLine, Offer, OfferLine, Origin};
 use lyceum_session::{Config, Fingerprint, Session};
-use lyceum_wire::ext;
+use lyceum_wire::{ext, splitmix};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,13 +47,8 @@ impl Knock {
     /// `seed` must be another one for each member of a run; `zero` the same one.
     #[must_use]
     pub fn new(config: &Config, seed: u64, zero: Instant) -> Self {
-        let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let random = std::array::from_fn(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        });
+        let mut state = seed;
+        let random = std::array::from_fn(|_| splitmix::next(&mut state) as u8);
         Self { config: config.clone(), seed, ice: Credentials::from_random(random), zero }
     }
 
