@@ -17,6 +17,7 @@ use crate::drops::DoorDrop;
 use crate::shard::{Alarm, Shard, Traffic, transmit};
 use crate::turn::{self, Output, Relay};
 use bytes::Bytes;
+use lyceum_media::downlink::{self, Outlet, Route};
 use lyceum_relay_core::machine::Wire;
 use lyceum_session::Pair;
 use std::net::SocketAddr;
@@ -153,6 +154,23 @@ impl Exit<'_> {
                 wire.send(transmit(pair.remote, pair.local, bytes, segment));
             }
         }
+    }
+}
+
+/// The exit as media see it.
+pub(crate) struct MediaExit<'a> {
+    pub(crate) exit: Exit<'a>,
+    pub(crate) wire: &'a mut dyn Wire,
+}
+
+impl Outlet for MediaExit<'_> {
+    fn send(&mut self, batch: downlink::Transmit<'_>) {
+        let Route { local, remote } = batch.route;
+        self.exit.send(self.wire, Pair { local, remote }, batch.bytes, batch.segment_size);
+    }
+
+    fn now(&mut self) -> Instant {
+        self.wire.now(self.exit.now)
     }
 }
 

@@ -16,13 +16,13 @@ use crate::door::{Aside, Command, Entry, Event, Secret, SocketId};
 use crate::draw;
 use crate::drops::{Departure, Departures, DoorDrop, DoorDrops, Refusals};
 use crate::peer::{Peer, Way};
-use crate::relayed::{self, Exit};
+use crate::relayed::{self, Exit, MediaExit};
 use crate::room::Room;
 use crate::slab::Slab;
 use crate::stats::{LinkStats, Past};
 use crate::turn;
 use bytes::Bytes;
-use lyceum_media::downlink::{self, Outlet, Route};
+use lyceum_media::downlink::Outlet;
 use lyceum_media::timer::Timers;
 use lyceum_media::{DownlinkId, Downlinks};
 use lyceum_relay_core::hop::Said;
@@ -654,23 +654,6 @@ impl Shard {
     pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
         let (at, unix_ms) = self.wall;
         unix_ms + now.saturating_duration_since(at).as_millis() as u64
-    }
-}
-
-/// The exit as media see it.
-struct MediaExit<'a> {
-    exit: Exit<'a>,
-    wire: &'a mut dyn Wire,
-}
-
-impl Outlet for MediaExit<'_> {
-    fn send(&mut self, batch: downlink::Transmit<'_>) {
-        let Route { local, remote } = batch.route;
-        self.exit.send(self.wire, Pair { local, remote }, batch.bytes, batch.segment_size);
-    }
-
-    fn now(&mut self) -> Instant {
-        self.wire.now(self.exit.now)
     }
 }
 
