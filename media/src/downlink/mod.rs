@@ -8,6 +8,7 @@ mod outbox;
 mod report;
 mod slot;
 mod template;
+mod warm;
 mod way;
 
 use crate::drop::{Drop, Drops};
@@ -25,6 +26,7 @@ use slot::Wire;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub(crate) use warm::Depth;
 pub(crate) use way::Budget;
 use way::Way;
 
@@ -184,17 +186,6 @@ pub(crate) enum Why {
 
 /// Media of one turn leaves in portions of about so many bytes: a part of a core's own cache.
 const FLUSH_BYTES: usize = 128 * 1024;
-
-/// How deep to look for what a packet will need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// What is said of the peer itself.
-    Peer,
-    /// Its slot, and what was sent to it.
-    Slot,
-    /// The slot's numbers.
-    Stream,
-}
 
 /// All sending sides of one shard.
 pub struct Downlinks {
@@ -416,8 +407,7 @@ impl Downlinks {
 
     /// So much is written that it should leave before more is: what is sent soon after it was written is still in the processor's cache.
     #[inline]
-    #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.written >= FLUSH_BYTES
     }
 
@@ -439,20 +429,6 @@ impl Downlinks {
             outbox.clear();
             self.spare.push(outbox);
         }
-    }
-
-    /// Begins to load what the packets of a viewer who comes later in the turn will need, while those of another are being sealed: a
-    /// viewer's state is kilobytes in places that lead from one to the next, and a crowd's is in no cache when its turn comes.
-    #[inline]
-    pub(crate) fn warm(&self, id: DownlinkId, slot: SlotIndex, depth: Depth) {
-        let Some(downlink) = self.find(id) else { return };
-        let slot = || downlink.slots.get(usize::from(slot.0));
-        let touched = match depth {
-            Depth::Peer => downlink.touch(),
-            Depth::Slot => slot().map_or(0, Slot::touch) ^ downlink.way.estimate.touch(),
-            Depth::Stream => slot().map_or(0, |slot| slot.stream.touch()),
-        };
-        std::hint::black_box(touched);
     }
 
     /// Packets of one track for one slot, in order: the hot path. What the way does not carry yet waits, unless it has waited.
@@ -655,21 +631,6 @@ impl Ready<'_> {
 }
 
 impl Downlink {
-    /// Reads a little of each place that a packet needs.
-    #[inline]
-    fn touch(&self) -> u64 {
-        u64::from(self.outbound.is_some())
-            ^ u64::from(self.route.is_some())
-            ^ self.slots.len() as u64
-            ^ u64::from(self.outbox.is_some())
-            ^ u64::from(self.transport)
-            ^ self.sent.packets
-            ^ u64::from(self.report_due.is_some())
-            ^ u64::from(self.tells_send_time)
-            ^ self.config.epoch_ntp
-            ^ self.way.touch()
-    }
-
     /// Keys and address are there.
     pub(crate) fn is_ready(&self) -> bool {
         self.outbound.is_some() && self.route.is_some()

@@ -30,7 +30,7 @@ impl Room {
         self.deliver_with(None, downlinks, now);
     }
 
-    /// As [`Self::deliver`], and hands out what is written whenever [`Downlinks::is_full`]. What is left is for the flush.
+    /// As [`Self::deliver`], and hands out what is written whenever it is much (`Downlinks::is_full`). What is left is for the flush.
     pub fn deliver_to(&mut self, outlet: &mut dyn Outlet, downlinks: &mut Downlinks, now: Instant) {
         self.deliver_with(Some(outlet), downlinks, now);
     }
