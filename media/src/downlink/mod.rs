@@ -8,7 +8,6 @@ mod outbox;
 mod report;
 mod slot;
 mod template;
-mod warm;
 mod way;
 
 use crate::drop::{Drop, Drops};
@@ -26,7 +25,6 @@ use slot::Wire;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-pub(crate) use warm::Depth;
 pub(crate) use way::Budget;
 use way::Way;
 

@@ -110,20 +110,6 @@ impl Slot {
         self.repair_header = spec.rtx_ssrc.map(|rtx| Template::new(rtx.0, &spec.mid, extensions, false));
     }
 
-    /// Reads a little of each place that a packet needs.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        u64::from(self.track.is_some())
-            ^ u64::from(self.codec.is_some())
-            ^ u64::from(self.select.current().is_some())
-            ^ self.header.len(0) as u64
-            ^ u64::from(self.header.takes_descriptors())
-            ^ u64::from(self.packets)
-            ^ u64::from(self.spec.ssrc.0)
-            ^ self.stream.next_seq().0
-            ^ u64::from(self.stream.clock().is_some())
-    }
-
     /// Another track from now on, or none. `csrc` tells the client whose it is.
     pub(crate) fn assign(&mut self, track: Option<(TrackId, Codec)>, csrc: u32) {
         self.track = track.map(|(id, _)| id);

@@ -55,15 +55,6 @@ impl Way {
         }
     }
 
-    /// As [`Estimate::touch`], of what lies here itself.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        u64::from(self.heard)
-            ^ u64::from(self.pace.is_idle())
-            ^ u64::from(self.probe.is_some())
-            ^ self.estimate.touch_near()
-    }
-
     /// The pace at present.
     #[inline]
     pub(super) fn pace_bps(&self) -> u64 {

@@ -106,12 +106,6 @@ impl History {
         open.fold(0, |sum, number| sum ^ self.ring.get(self.at(number)).map_or(0, |entry| u64::from(entry.sent_us)))
     }
 
-    /// Reads the place of the next packet.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        self.ring.get(self.at(self.next)).map_or(0, |entry| u64::from(entry.sent_us))
-    }
-
     /// A packet left.
     #[inline]
     pub(super) fn sent(&mut self, packet: &Sent, now_us: u64) {

@@ -114,12 +114,6 @@ impl Probing {
         }
     }
 
-    /// Whether a packet has left.
-    #[inline]
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun
-    }
-
     /// A packet left: the way is open. Says whether it was the first.
     pub(super) fn begin(&mut self, start_bps: f64, wanted_bps: Option<f64>, now_us: u64) -> bool {
         if std::mem::replace(&mut self.begun, true) {

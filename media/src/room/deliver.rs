@@ -13,16 +13,13 @@
 
 use super::state::{LayerState, PENDING_MAX, Pending, Track};
 use super::{Room, find_mut};
-use crate::downlink::{Depth, Downlinks, Outlet, Terms, Turn};
+use crate::downlink::{Downlinks, Outlet, Terms, Turn};
 use crate::drop::Drop;
 use crate::packet::TrackId;
 use crate::sink::{Begin, Offer};
 use crate::track::Meaning;
 use arrayvec::ArrayVec;
 use std::time::Instant;
-
-/// How many viewers ahead what is looked at: each look leads to the next.
-const AHEAD: [(usize, Depth); 3] = [(3, Depth::Peer), (2, Depth::Slot), (1, Depth::Stream)];
 
 impl Room {
     /// Offers what came since the last time to all slots. Call at the end of each turn, before [`Downlinks::flush`].
@@ -85,12 +82,7 @@ impl Room {
             layers_here |= 1u8 << (spatial & 7);
         }
         let (mut other_layer, mut awaits, mut began) = (0, 0, 0);
-        for (at, sink) in sinks.iter().enumerate() {
-            for (ahead, depth) in AHEAD {
-                if let Some(next) = sinks.get(at + ahead).filter(|next| next.mask & layers_here != 0) {
-                    downlinks.warm(next.downlink, next.slot, depth);
-                }
-            }
+        for sink in sinks.iter() {
             if sink.mask & layers_here == 0 {
                 other_layer += offers.len() as u64;
                 continue;

@@ -155,18 +155,6 @@ impl Stream {
         }
     }
 
-    /// Reads a little of each place that a packet needs.
-    #[inline]
-    pub(crate) fn touch(&self) -> u64 {
-        self.segments.last().map_or(0, |segment| {
-            u64::from(segment.track.0)
-                ^ segment.packets.next_in()
-                ^ u64::from(segment.frame_offset)
-                ^ u64::from(segment.pictures.is_some())
-                ^ u64::from(segment.times.hz())
-        }) ^ self.sent.touch()
-    }
-
     /// The next sequence number to be given out.
     #[must_use]
     pub fn next_seq(&self) -> SeqNo {

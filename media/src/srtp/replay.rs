@@ -27,12 +27,6 @@ impl Window {
         self.next - index <= WINDOW_PACKETS && self.seen[slot(index)] & bit(index) == 0
     }
 
-    /// Reads the place of the next index.
-    #[inline]
-    pub(crate) fn touch(&self) -> u64 {
-        self.seen[slot(self.next)]
-    }
-
     /// Remembers `index`. Call after the tag has been checked.
     pub fn mark(&mut self, index: u64) {
         if index >= self.next {
