@@ -4,6 +4,7 @@
 //!   handle(Datagram)  demux → peer → uplink → room.forward → downlinks          nothing is sent yet
 //!   handle(Command)   sessions, rooms, links
 //!   handle(Tick)      timers that are due
+//!   relieve           media gather, but who joins or says something is answered
 //!   flush             peers and rooms that were touched are settled, then everything leaves in batches
 //!   poll              events
 //! ```
@@ -102,6 +103,8 @@ pub struct Shard {
     pub(crate) timers: Timers<Alarm>,
     dirty_peers: Vec<u32>,
     dirty_rooms: Vec<u32>,
+    /// Somebody joins, leaves or says something: it does not wait for media that gather.
+    urgent: bool,
     pub(crate) events: VecDeque<Event>,
     /// STUN and DTLS that wait for the flush.
     pub(crate) outbox: Vec<(Pair, Bytes)>,
@@ -156,6 +159,7 @@ impl Shard {
             timers: Timers::new(),
             dirty_peers: Vec::new(),
             dirty_rooms: Vec::new(),
+            urgent: false,
             events: VecDeque::new(),
             outbox: Vec::new(),
             rtcp: Vec::new(),
@@ -226,6 +230,7 @@ impl Shard {
     }
 
     fn session_of(&mut self, index: u32, pair: Pair, bytes: &[u8], now: Instant) {
+        self.urgent = true;
         self.working = Some(Work::Peer(index));
         self.session_datagram(index, pair, bytes, now);
     }
@@ -256,6 +261,7 @@ impl Shard {
     }
 
     fn command(&mut self, command: Command, now: Instant) {
+        self.urgent |= !matches!(command, Command::Link(_) | Command::Aside { .. });
         match command {
             Command::Open { socket, entry } => self.open(socket, *entry, now),
             Command::Resume { socket, secret, seen } => self.resume(socket, &secret, seen, now),
@@ -605,18 +611,27 @@ impl Shard {
                     self.working = Some(Work::Room(place));
                     self.settle_room(place, now);
                 }
-            } else if let Some(index) = self.dirty_peers.pop() {
-                if let Some(peer) = self.peers.get_mut(index) {
-                    peer.dirty = false;
-                    self.working = Some(Work::Peer(index));
-                    self.settle_peer(index, now);
-                }
-            } else {
+            } else if !self.settle_peers(now) {
                 break;
             }
         }
         self.working = None;
         self.timers.set(Alarm::Downlinks, self.downlinks.deadline());
+    }
+
+    /// Looks at the peers that were touched. Says whether there were any.
+    fn settle_peers(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(index) = self.dirty_peers.pop() {
+            any = true;
+            if let Some(peer) = self.peers.get_mut(index) {
+                peer.dirty = false;
+                self.working = Some(Work::Peer(index));
+                self.settle_peer(index, now);
+            }
+        }
+        self.working = None;
+        any
     }
 
     /// Sends what has been written, or writes and sends the media that came in this turn, in portions.
@@ -630,6 +645,7 @@ impl Shard {
         }
         let mut media = MediaExit { exit, wire };
         match what {
+            Leaves::Handshakes => {}
             Leaves::Media => {
                 for place in dirty_rooms.iter() {
                     *working = Some(Work::Room(*place));
@@ -660,6 +676,8 @@ impl Shard {
 /// What leaves now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaves {
+    /// STUN and DTLS.
+    Handshakes,
     /// Media that came in this turn.
     Media,
     /// All that has been written.
@@ -685,7 +703,17 @@ impl Machine for Shard {
         }
     }
 
+    fn relieve(&mut self, wire: &mut dyn Wire, now: Instant) -> bool {
+        if !std::mem::take(&mut self.urgent) {
+            return false;
+        }
+        self.settle_peers(now);
+        self.send(wire, Leaves::Handshakes, now);
+        true
+    }
+
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant) {
+        self.urgent = false;
         self.send(wire, Leaves::Media, now);
         self.settle(now);
         self.send(wire, Leaves::Everything, now);
@@ -805,6 +833,25 @@ mod tests {
             let wanted = root.map_or(vec![1, 2], |root| vec![root]);
             assert_eq!(told.collect::<Vec<_>>(), wanted, "{room}, root {root:?}");
         }
+    }
+
+    #[test]
+    fn who_says_something_is_answered_while_media_gather() {
+        struct Nowhere;
+        impl Wire for Nowhere {
+            fn send(&mut self, _: Transmit<'_>) {}
+        }
+        let now = Instant::now();
+        let mut shard = shard(now);
+        shard.events.clear();
+        shard.handle(Input::Command(Command::Link(FromLink::Down { node: NodeId::parse("other").unwrap() })), now);
+        assert!(!shard.relieve(&mut Nowhere, now), "a link's affairs wait");
+        let body = lyceum_wire::signal::ClientSays::Ping { t: 7.0 };
+        let message = Box::new(lyceum_wire::signal::ToEdge { seq: 0, body });
+        shard.handle(Input::Command(Command::Said { socket: SocketId(0), message }), now);
+        assert!(shard.relieve(&mut Nowhere, now));
+        assert!(shard.events.iter().any(|event| matches!(event, Event::Say { socket: SocketId(0), .. })));
+        assert!(!shard.relieve(&mut Nowhere, now), "it has been answered");
     }
 
     #[test]

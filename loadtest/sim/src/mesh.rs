@@ -1,23 +1,24 @@
 //! The mesh: edges, bots, and everything under way between them.
 
+mod turns;
+
 use crate::control::Control;
 use crate::findings::Findings;
 use crate::meter::{Meter, Work};
 use crate::network::{Conditions, Random, Underway, Way};
 use bytes::Bytes;
 use lyceum_bot::{Bot, Config as BotConfig, Output, Plan, Stage};
-use lyceum_edge_core::door::{Aside, Command, Entry, Event, Secret, Seed, SocketId};
+use lyceum_edge_core::door::{Aside, Command, Entry, Secret, Seed, SocketId};
 use lyceum_edge_core::spread::{Policy, Spread};
 use lyceum_edge_core::stats::{Live, Stats};
 use lyceum_edge_core::{Config as ShardConfig, Shard, Sibling};
-use lyceum_relay_core::hop::Said;
+use lyceum_relay_core::Machine;
 use lyceum_relay_core::link::FromLink;
-use lyceum_relay_core::machine::{Datagram, Ecn, Input, Transmit, Wire};
-use lyceum_relay_core::{Machine, route};
+use lyceum_relay_core::machine::{Datagram, Ecn, Input};
 use lyceum_session::Config as SessionConfig;
 use lyceum_wire::api::{NodeAddress, RoomMap};
 use lyceum_wire::id::{NodeId, ParticipantId, Region, RoomId};
-use lyceum_wire::link::{Message, VERSION_MAX, datagram};
+use lyceum_wire::link::{Message, VERSION_MAX};
 use lyceum_wire::signal::{ClientSays, ToClient, ToEdge};
 use lyceum_wire::token::{AUDIENCE, Claims, Grants};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,13 +59,15 @@ pub struct Setup {
     pub split_viewers: u32,
     /// Batches of media between shards that find a full queue, of a million.
     pub shed_per_million: u32,
+    /// Shards are busy: after each flush media gather for up to this time.
+    pub rest: Duration,
 }
 
 impl Setup {
     /// Edges of one shard each.
     #[must_use]
     pub fn new(seed: u64, regions: Vec<&'static str>, access: Conditions, backbone: Conditions) -> Self {
-        Self { seed, regions, access, backbone, shards: 1, split_viewers: 0, shed_per_million: 0 }
+        Self { seed, regions, access, backbone, shards: 1, split_viewers: 0, shed_per_million: 0, rest: Duration::ZERO }
     }
 }
 
@@ -77,6 +80,8 @@ struct Place {
 
 struct Edge {
     shards: Vec<Shard>,
+    /// By shard: what gathers leaves then, and not before.
+    rests: Vec<Option<Instant>>,
     /// By shard.
     udp: Vec<SocketAddr>,
     spread: Spread,
@@ -137,6 +142,9 @@ enum What {
         link: Option<u64>,
         said: FromLink,
     },
+    RestEnds {
+        at: Place,
+    },
     Aside {
         at: Place,
         from: u8,
@@ -186,21 +194,6 @@ pub struct Mesh {
     pub meter: Meter,
 }
 
-struct Sent {
-    datagrams: Vec<(SocketAddr, Vec<u8>)>,
-    meter: Meter,
-}
-
-impl Wire for Sent {
-    fn send(&mut self, transmit: Transmit<'_>) {
-        // The network's work is not the shard's.
-        (self.meter.ends)(Work::Flush);
-        let pieces = transmit.bytes.chunks(transmit.segment.max(1));
-        self.datagrams.extend(pieces.map(|piece| (transmit.to, piece.to_vec())));
-        (self.meter.begins)(Work::Flush);
-    }
-}
-
 fn name<T: std::str::FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("{text:?} is no name"))
 }
@@ -236,6 +229,7 @@ impl Mesh {
             };
             Edge {
                 shards: all.clone().map(shard).collect(),
+                rests: all.clone().map(|_| None).collect(),
                 udp: all.clone().map(udp).collect(),
                 spread: Spread::new(usize::from(setup.shards), Policy { split_viewers: setup.split_viewers }),
                 address: NodeAddress { node, region, link_addr: format!("10.0.0.{}:5000", index + 1) },
@@ -518,6 +512,7 @@ impl Mesh {
             }
             What::ToBot { bot, from, mut bytes } => {
                 self.seats[bot].bot.datagram(from, &mut bytes, self.now);
+                self.seats[bot].bot.settle(self.now);
                 self.drain_bot(bot);
             }
             What::Socket { bot } => {
@@ -547,35 +542,14 @@ impl Mesh {
                 }
             }
             What::Aside { at, from, aside } => self.command(at, Command::Aside { from, aside }),
+            What::RestEnds { at } => {
+                self.edges[at.edge].rests[at.shard] = None;
+                self.flush_shard(at);
+            }
             What::Connect { from, to } => self.connect(from, to),
             What::Map { edge, map } => {
                 let shard = self.edges[edge].spread.root(&map.room);
                 self.command(Place { edge, shard }, Command::RoomMap(Box::new(map)));
-            }
-        }
-    }
-
-    /// What came by a link to the shards it is for, as `relay::mesh` does it.
-    fn by_link(&mut self, edge: usize, said: FromLink) {
-        let shards = self.edges[edge].shards.len();
-        match said {
-            FromLink::Message { node, message } => {
-                let Some(room) = route::room(&message) else { return };
-                let shard = self.edges[edge].spread.root(room);
-                self.command(Place { edge, shard }, Command::Link(FromLink::Message { node, message }));
-            }
-            FromLink::Datagrams { node, datagrams } => {
-                for one in datagrams {
-                    if let Some(shard) = datagram::shard(&one, shards) {
-                        let said = FromLink::Datagrams { node: node.clone(), datagrams: vec![one] };
-                        self.command(Place { edge, shard }, Command::Link(said));
-                    }
-                }
-            }
-            FromLink::Up { .. } | FromLink::Quality { .. } | FromLink::Down { .. } => {
-                for shard in 0..shards {
-                    self.command(Place { edge, shard }, Command::Link(said.clone()));
-                }
             }
         }
     }
@@ -612,99 +586,6 @@ impl Mesh {
         };
         let at = Place { edge, shard: self.seats[bot].shard };
         self.command(at, command);
-    }
-
-    fn command(&mut self, at: Place, command: Command) {
-        let work = match &command {
-            Command::Link(FromLink::Datagrams { .. }) => Work::LinkMedia,
-            _ => Work::Command,
-        };
-        self.work(at, work, Input::Command(command));
-        self.drain_shard(at);
-    }
-
-    fn work(&mut self, at: Place, work: Work, input: Input<'_, Command>) {
-        (self.meter.begins)(work);
-        self.edges[at.edge].shards[at.shard].handle(input, self.now);
-        (self.meter.ends)(work);
-    }
-
-    fn drain_shard(&mut self, at: Place) {
-        let mut sent = Sent { datagrams: Vec::new(), meter: self.meter };
-        (self.meter.begins)(Work::Flush);
-        self.edges[at.edge].shards[at.shard].flush(&mut sent, self.now);
-        (self.meter.ends)(Work::Flush);
-        let from = self.edges[at.edge].udp[at.shard];
-        for (to, bytes) in sent.datagrams {
-            if let Some(&bot) = self.by_udp.get(&to) {
-                self.findings.leaves(bot, &bytes);
-                let arrivals = self.seats[bot].down.send(bytes.len(), self.now, &mut self.random);
-                for after in arrivals.times() {
-                    self.underway.send(self.now + after, What::ToBot { bot, from, bytes: bytes.clone() });
-                }
-            }
-        }
-        while let Some(event) = self.edges[at.edge].shards[at.shard].poll() {
-            self.event(at, event);
-        }
-    }
-
-    fn event(&mut self, Place { edge, shard }: Place, event: Event) {
-        match event {
-            Event::Say { socket, message } => {
-                if let Some(&bot) = self.by_socket.get(&socket) {
-                    let after = self.seats[bot].down.send_reliably(&mut self.random);
-                    let at = self.in_order(Stream::Down(socket), after);
-                    let message = Box::new(message.to_client());
-                    self.underway.send(at, What::Say { bot, socket, message });
-                }
-            }
-            Event::CloseSocket { socket } => {
-                if let Some(bot) = self.by_socket.remove(&socket) {
-                    self.seats[bot].socket = None;
-                }
-            }
-            Event::RoomWanted { room } => {
-                let address = self.edges[edge].address.clone();
-                let map = self.control.attach(&room, &address);
-                self.tell(map);
-            }
-            Event::RoomEmpty { room } => {
-                let node = self.edges[edge].address.node.clone();
-                let map = self.control.detach(&room, &node);
-                self.tell(map);
-            }
-            Event::Connect { address } => {
-                if let Some(to) = self.edge_of(&address.node) {
-                    self.dial(edge, to);
-                }
-            }
-            Event::LinkSend { node, message } => {
-                if let Some(to) = self.edge_of(&node) {
-                    self.link_message(edge, to, message);
-                }
-            }
-            Event::LinkDatagrams { node, datagrams } => {
-                if let Some(to) = self.edge_of(&node) {
-                    self.link_datagrams(edge, to, datagrams);
-                }
-            }
-            Event::Stats { stats, .. } => self.edges[edge].stats = Some(*stats),
-            Event::RoomCount { room, participants } => self.edges[edge].spread.counted(&room, shard, participants),
-            Event::Aside { from, shard, aside } => {
-                if matches!(aside, Aside::Room(Said::Datagrams(_))) {
-                    self.findings.part_media += 1;
-                    if self.random.chance(self.setup.shed_per_million) {
-                        self.findings.part_shed += 1;
-                        self.findings.lost_before += 64;
-                        return;
-                    }
-                }
-                let at = Place { edge, shard: usize::from(shard) };
-                self.underway.send(self.now, What::Aside { at, from, aside });
-            }
-            Event::HttpAnswer { .. } | Event::TurnOpen { .. } | Event::TurnClose { .. } | Event::TurnSend { .. } => {}
-        }
     }
 
     /// Tells a room's map to every node in it.

@@ -45,6 +45,8 @@ impl Chance {
         setup.shards = 1 + random.below(3) as u8;
         setup.split_viewers = random.below(3) as u32;
         setup.shed_per_million = if lossless || random.one_in(2) { 0 } else { random.below(50_000) as u32 };
+        // Every third mesh is a busy one.
+        setup.rest = if seed % 3 == 1 { Duration::from_millis(10) } else { Duration::ZERO };
         let loud = std::env::var_os("LYCEUM_SEED").is_some();
         if loud {
             eprintln!("{setup:#?}");

@@ -111,7 +111,8 @@ pub struct Aside<C> {
 
 /// A shard, as the driver sees it.
 ///
-/// The law: hand in, `flush`, drain `poll`, read `deadline`; only then hand in again (a batch of inputs counts as one).
+/// The law: hand in, `flush`, drain `poll`, read `deadline`; only then hand in again. A batch of inputs counts as one, also one that
+/// gathers over a few milliseconds with `relieve` in between.
 pub trait Machine {
     /// What the async side may tell it.
     type Command: Send + 'static;
@@ -122,6 +123,12 @@ pub trait Machine {
     fn handle(&mut self, input: Input<'_, Self::Command>, now: Instant);
     /// Sends all that waits to be sent.
     fn flush(&mut self, wire: &mut dyn Wire, now: Instant);
+    /// The driver lets media gather for a few milliseconds before it flushes: sends what is worth more now than with others, such as
+    /// the next step of a handshake. Says whether there is anything to `poll`.
+    fn relieve(&mut self, wire: &mut dyn Wire, now: Instant) -> bool {
+        let _ = (wire, now);
+        false
+    }
     /// What it has to say, until `None`.
     fn poll(&mut self) -> Option<Self::Event>;
     /// When to wake it at the latest. A deadline in the past means at once.

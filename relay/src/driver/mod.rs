@@ -18,6 +18,7 @@
 //!   a row in which a tick, flush or poll panicked end the thread; the event queue then ends, which is how the async side learns of it.
 
 mod aside;
+mod gather;
 mod queue;
 mod socket;
 mod stats;

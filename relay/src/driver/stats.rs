@@ -35,11 +35,13 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Turns of the wheel.
+    /// Turns of the wheel in which everything left.
     turns,
-    /// Nanoseconds spent outside of `poll(2)`.
+    /// Turns in which things were taken in to leave with the next one's.
+    gathered,
+    /// Nanoseconds spent awake.
     busy_ns,
-    /// Nanoseconds spent in `poll(2)`.
+    /// Nanoseconds spent asleep.
     idle_ns,
     /// Datagrams received.
     datagrams_in,

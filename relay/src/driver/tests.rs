@@ -13,6 +13,10 @@ struct Echo {
     banned: BTreeSet<SocketAddr>,
     wake: Option<Instant>,
     flush_panics: bool,
+    /// The next flush takes until the sender says go, or is gone.
+    flush_takes: Option<std::sync::mpsc::Receiver<()>>,
+    /// Said when things gather.
+    urgent: Option<usize>,
 }
 
 enum Told {
@@ -25,6 +29,10 @@ enum Told {
     WakeIn(Duration),
     SendTo(SocketAddr),
     BreakFlush,
+    /// Let the next flush take until the sender says go.
+    SlowFlush(std::sync::mpsc::Receiver<()>),
+    /// Say this number, and do not wait for what gathers.
+    Urgent(usize),
     /// Say so many numbers aside to another shard.
     Pass {
         to: usize,
@@ -48,7 +56,15 @@ enum Said {
 
 impl Echo {
     fn new() -> Self {
-        Self { back: Vec::new(), said: VecDeque::new(), banned: BTreeSet::new(), wake: None, flush_panics: false }
+        Self {
+            back: Vec::new(),
+            said: VecDeque::new(),
+            banned: BTreeSet::new(),
+            wake: None,
+            flush_panics: false,
+            flush_takes: None,
+            urgent: None,
+        }
     }
 }
 
@@ -79,6 +95,8 @@ impl Machine for Echo {
                 let _ = go.recv();
             }
             Input::Command(Told::BreakFlush) => self.flush_panics = true,
+            Input::Command(Told::SlowFlush(go)) => self.flush_takes = Some(go),
+            Input::Command(Told::Urgent(number)) => self.urgent = Some(number),
             Input::Tick => {
                 self.wake = None;
                 self.said.push_back(Said::Woken);
@@ -91,8 +109,17 @@ impl Machine for Echo {
         }
     }
 
+    fn relieve(&mut self, _: &mut dyn Wire, _: Instant) -> bool {
+        self.said.extend(self.urgent.take().map(Said::Number));
+        !self.said.is_empty()
+    }
+
     fn flush(&mut self, wire: &mut dyn Wire, _: Instant) {
         assert!(!self.flush_panics, "as told");
+        if let Some(go) = self.flush_takes.take() {
+            let _ = go.recv();
+        }
+        self.urgent = None;
         for (to, bytes) in self.back.drain(..) {
             wire.send(Transmit { to, from: None, ecn: Default::default(), segment: SEGMENT, bytes: &bytes });
         }
@@ -282,6 +309,36 @@ fn a_deadline_wakes_the_machine() {
     handle.commands.try_send(Told::WakeIn(Duration::from_millis(5))).ok().unwrap();
     assert_eq!(handle.events.blocking_recv(), Some(Said::Woken));
     finish(handle);
+}
+
+#[test]
+fn after_a_long_flush_things_gather_and_what_is_urgent_does_not_wait() {
+    let mut handle = shard();
+    let client = client();
+    let mut buffer = [0; 2048];
+    // The thread may be kept from running until the rest is over: then it is tried again.
+    for trial in 0..100 {
+        let (go, gone) = std::sync::mpsc::channel();
+        handle.commands.try_send(Told::SlowFlush(gone)).ok().unwrap();
+        let commands = handle.stats.snapshot().commands;
+        while handle.stats.snapshot().commands == commands {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(2 * gather::REST_MAX);
+        client.send_to(&[7; SEGMENT], handle.local).unwrap();
+        handle.commands.try_send(Told::Urgent(trial)).ok().unwrap();
+        go.send(()).unwrap();
+        let (length, _) = client.recv_from(&mut buffer).unwrap();
+        assert_eq!((length, buffer[0]), (SEGMENT, 7), "it comes, later");
+        // A flush answers nobody here: what is said was said while things gathered.
+        if let Ok(said) = handle.events.try_recv() {
+            assert_eq!(said, Said::Number(trial));
+            assert!(handle.stats.snapshot().gathered > 0);
+            finish(handle);
+            return;
+        }
+    }
+    panic!("nothing ever gathered");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The one event loop of the data plane.
 
 use super::aside::Asides;
+use super::gather::Gather;
 use super::queue::Inbox;
 use super::socket::{Receiver, Sender};
 use super::stats::Stats;
@@ -32,6 +33,7 @@ pub(super) struct Wheel<M: Machine> {
     spill: VecDeque<M::Event>,
     asides: Asides<M::Command>,
     stats: Arc<Stats>,
+    gather: Gather,
     /// Whether a tick, a flush or a poll panicked in this turn.
     panicked: bool,
     /// Turns in a row in which one did.
@@ -62,6 +64,7 @@ impl<M: Machine> Wheel<M> {
             spill: VecDeque::new(),
             asides,
             stats,
+            gather: Gather::default(),
             panicked: false,
             panicking_turns: 0,
         }
@@ -74,9 +77,18 @@ impl<M: Machine> Wheel<M> {
             self.tick(now);
             let more_commands = self.take_commands(now);
             let more_datagrams = self.receive(now);
-            self.flush(now);
-            self.tell();
-            self.panicking_turns = if std::mem::take(&mut self.panicked) { self.panicking_turns + 1 } else { 0 };
+            let leaves = stopping || self.gather.is_over(now);
+            if leaves {
+                self.flush(now);
+                self.tell();
+            } else if self.relieve(now) {
+                self.tell();
+            }
+            if std::mem::take(&mut self.panicked) {
+                self.panicking_turns += 1;
+            } else if leaves {
+                self.panicking_turns = 0;
+            }
             if self.panicking_turns >= PANICKING_TURNS_MAX {
                 tracing::error!("the machine panics in every turn; the shard gives up");
                 return Err(Ended::Panics);
@@ -84,7 +96,8 @@ impl<M: Machine> Wheel<M> {
             if stopping && !more_commands {
                 return Ok(());
             }
-            now = self.sleep(now, more_commands || more_datagrams)?;
+            let busy = more_commands || more_datagrams;
+            now = if leaves { self.sleep(now, busy)? } else { self.nap(now, busy) };
         }
     }
 
@@ -124,6 +137,13 @@ impl<M: Machine> Wheel<M> {
 
     fn flush(&mut self, now: Instant) {
         self.step(now, |wheel| wheel.machine.flush(&mut wheel.sender, now));
+    }
+
+    /// While media gather. True when the machine may have something to say.
+    fn relieve(&mut self, now: Instant) -> bool {
+        let mut says = false;
+        self.step(now, |wheel| says = wheel.machine.relieve(&mut wheel.sender, now));
+        says
     }
 
     /// Gives the machine's events to the async side or to the shard they are meant for, in order: what waits goes first.
@@ -174,9 +194,11 @@ impl<M: Machine> Wheel<M> {
         }
     }
 
+    /// Until something comes, or something is due.
     fn sleep(&mut self, turn_began: Instant, busy: bool) -> Result<Instant, Ended> {
         self.wake.about_to_sleep();
         let before = Instant::now();
+        self.gather.flushed(before - turn_began, before);
         let timeout = if busy || (self.spill.is_empty() && !self.inbox.is_empty()) || self.inbox.stopping() {
             Duration::ZERO
         } else {
@@ -195,6 +217,22 @@ impl<M: Machine> Wheel<M> {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(after),
             Err(error) => Err(Ended::Wait(error.into())),
         }
+    }
+
+    /// While things gather.
+    fn nap(&mut self, turn_began: Instant, busy: bool) -> Instant {
+        let before = Instant::now();
+        self.gather.worked(before - turn_began);
+        Stats::add(&self.stats.gathered, 1);
+        Stats::add(&self.stats.busy_ns, nanos(before - turn_began));
+        let nap = self.gather.nap(before);
+        if busy || nap.is_zero() {
+            return before;
+        }
+        std::thread::sleep(nap);
+        let after = Instant::now();
+        Stats::add(&self.stats.idle_ns, nanos(after - before));
+        after
     }
 
     fn step(&mut self, now: Instant, work: impl FnOnce(&mut Self)) {

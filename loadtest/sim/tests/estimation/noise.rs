@@ -114,15 +114,15 @@ proptest! {
             prop_assert!(estimate.pacing_bps() >= estimate.target_bps());
         }
         // Given time it comes to rest: its deadlines end, or lie apart.
-        let mut turns = 0;
-        while let Some(at) = estimate.deadline().filter(|at| *at < now + Duration::from_secs(10)) {
+        let (mut turns, end) = (0, now + Duration::from_secs(60));
+        while let Some(at) = estimate.deadline().filter(|at| *at < end) {
             now = now.max(at);
             estimate.handle_timeout(now);
             while let Some(probe) = estimate.poll() {
                 cluster = Some(probe.cluster);
             }
             turns += 1;
-            prop_assert!(turns < 2_000, "it wakes up all the time");
+            prop_assert!(turns < 300, "it wakes up all the time");
             now += Duration::from_millis(1);
         }
         let _ = cluster;
