@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   first packet ─▶ 3 × and 6 × the start ─▶ twice the result, and again, while it gets through
-//!   limited by what there is to send, and more wanted ─▶ twice the estimate every five seconds
+//!   limited by what there is to send, and more wanted ─▶ twice the estimate every five seconds, every one where it is poor
 //!   more wanted than before ─▶ that much
 //!   fell by a third, and the queue is gone ─▶ what was before, a little less
 //! ```
@@ -23,6 +23,11 @@ const LIMITED: f64 = 2.0;
 /// Pause between two of these, in µs; it doubles while they bring nothing, up to the second.
 const LIMITED_US: u64 = 5_000_000;
 const LIMITED_MOST_US: u64 = 30_000_000;
+/// Less than this carries hardly a picture: somebody looks at nothing, and a trial is a few kilobytes …
+const POOR_BPS: f64 = 300_000.0;
+/// … so that it is tried again sooner.
+const POOR_US: u64 = 1_000_000;
+const POOR_MOST_US: u64 = 5_000_000;
 /// Probing does not wake anybody more often than this, in µs.
 const SOON_US: u64 = 250_000;
 /// Nothing above this multiple of what is wanted is tried: the rest could not be used.
@@ -57,8 +62,10 @@ pub(super) struct Probing {
     /// The highest rate tried whose result is awaited.
     tried: Option<Tried>,
     begun: bool,
-    limited_next_us: u64,
-    limited_pause_us: u64,
+    /// When more was tried last because the sender was limited …
+    limited_at_us: u64,
+    /// … and how often in a row it brought nothing.
+    fruitless: u32,
     fell: Option<Fell>,
     span_s: f64,
     max_bps: f64,
@@ -106,8 +113,8 @@ impl Probing {
             next_id: NonZeroU8::MIN,
             tried: None,
             begun: false,
-            limited_next_us: 0,
-            limited_pause_us: LIMITED_US,
+            limited_at_us: 0,
+            fruitless: 0,
             fell: None,
             span_s: SPAN_S,
             max_bps,
@@ -119,7 +126,7 @@ impl Probing {
         if std::mem::replace(&mut self.begun, true) {
             return false;
         }
-        self.limited_next_us = now_us + LIMITED_US;
+        self.limited_at_us = now_us;
         for multiple in FIRST {
             self.ask(start_bps * multiple, start_bps, wanted_bps);
         }
@@ -180,7 +187,7 @@ impl Probing {
         let Some(tried) = self.tried else { return };
         if bps >= tried.bps * SUCCESS {
             self.tried = None;
-            self.limited_pause_us = LIMITED_US;
+            self.fruitless = 0;
             self.ask(bps * FURTHER, bps, now.wanted_bps);
         }
     }
@@ -213,11 +220,17 @@ impl Probing {
             return;
         }
         self.look_again(now);
-        if now.limited && now.us >= self.limited_next_us {
+        if now.limited && now.us >= self.limited_next_us(now.bps) {
             self.ask(now.bps * LIMITED, now.bps, now.wanted_bps);
-            self.limited_next_us = now.us + self.limited_pause_us;
-            self.limited_pause_us = (self.limited_pause_us * 2).min(LIMITED_MOST_US);
+            self.limited_at_us = now.us;
+            self.fruitless += 1;
         }
+    }
+
+    /// When a limited sender tries more.
+    fn limited_next_us(&self, bps: f64) -> u64 {
+        let (first, most) = if bps < POOR_BPS { (POOR_US, POOR_MOST_US) } else { (LIMITED_US, LIMITED_MOST_US) };
+        self.limited_at_us + (first << self.fruitless.min(8)).min(most)
     }
 
     /// When to call [`Self::handle_timeout`] next.
@@ -228,7 +241,7 @@ impl Probing {
             return given_up;
         }
         let more = now.wanted_bps.is_none_or(|wanted| wanted > now.bps);
-        let limited = (now.limited && more).then_some(self.limited_next_us);
+        let limited = (now.limited && more).then(|| self.limited_next_us(now.bps));
         let again = self.fell.map(|fell| fell.at_us + LOOK_AFTER_US);
         [limited, again].into_iter().flatten().min().map(|at| at.max(now.us + SOON_US))
     }
@@ -256,5 +269,35 @@ impl Probing {
             self.waiting[self.waiting_len] = bps;
             self.waiting_len += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seconds after which a limited sender whose trials bring nothing has tried more.
+    fn trials(bps: f64) -> Vec<u64> {
+        let mut probing = Probing::new(20e6);
+        probing.begin(bps, Some(bps * 10.0), 0);
+        while probing.poll(0).is_some() {
+            (probing.sending, probing.tried) = (None, None);
+        }
+        let mut tried = Vec::new();
+        for second in 0..=60 {
+            let now = Now { us: second * 1_000_000, bps, wanted_bps: Some(bps * 10.0), limited: true, calm: true };
+            probing.handle_timeout(&now);
+            if probing.poll(now.us).is_some() {
+                tried.push(second);
+                (probing.sending, probing.tried) = (None, None);
+            }
+        }
+        tried
+    }
+
+    #[test]
+    fn who_looks_at_nothing_does_not_wait_as_long_as_who_could_look_at_more() {
+        assert_eq!(trials(1_000_000.0), [5, 15, 35]);
+        assert_eq!(trials(80_000.0), [1, 3, 7, 12, 17, 22, 27, 32, 37, 42, 47, 52, 57]);
     }
 }
