@@ -50,6 +50,8 @@ drops! {
     UnknownTemplate => "unknown_template",
     /// The track is muted.
     Muted => "muted",
+    /// Digital silence, of a voice that has had nothing to say for a while.
+    Silent => "silent",
     /// The track already had this packet (sent again, or both original and repair came).
     Duplicate => "duplicate",
     /// Older than anything kept: no sink could still place it.

@@ -190,6 +190,25 @@ fn a_voice_that_comes_up_flows_at_once_and_its_first_syllable_too() {
 }
 
 #[test]
+fn digital_silence_does_not_cross_a_link_and_the_first_sound_begins_a_run() {
+    let mut class = Class::new();
+    let voice = class.publish("ana", Origin::Local);
+    class.tap(voice, VOICE_ALWAYS);
+    class.speaks(voice, LOUD);
+    class.run(200);
+    class.speaks(voice, 127);
+    class.run(4_000);
+    let newest = class.tapped.last().unwrap().2;
+    assert_eq!(newest, 100 + 10 + 100 - 1, "two seconds of silence are sent");
+    assert!(class.room.drops().of(Drop::Silent) >= 99);
+    class.speaks(voice, QUIET);
+    class.run(100);
+    let after: Vec<_> = class.tapped.iter().filter(|(_, _, seq, _)| *seq > newest).map(|t| (t.2, t.3)).collect();
+    let first = 100 + 10 + 200;
+    assert_eq!(after, [(first, true), (first + 1, false), (first + 2, false), (first + 3, false), (first + 4, false)]);
+}
+
+#[test]
 fn a_muted_voice_never_leaves_the_node_and_a_pinned_one_always_does() {
     let mut class = Class::new();
     let tracks: Vec<_> = (0..20).map(|n| class.publish(&format!("p{n}"), Origin::Local)).collect();

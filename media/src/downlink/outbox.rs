@@ -19,8 +19,11 @@ const KEPT_BYTES: usize = 24 * 1024;
 /// Datagrams are padded to this multiple of bytes when they begin a batch, and by less than this to join one: an encoder cuts
 /// a picture into pieces whose sizes differ by a byte, and one send call instead of two saves more than the padding costs.
 pub(super) const PAD_TO: usize = 8;
-/// Shorter datagrams are not padded: their share would be too large.
+/// Shorter datagrams are not padded when they begin one: their share would be too large.
 const PAD_FROM: usize = 512;
+/// What comes behind a batch's first datagram is padded to its size when it lacks less than this part of it: small pictures of many
+/// people leave largest first, and each send call that they share costs as much as sealing all of them.
+const PAD_SHARE: usize = 12;
 
 /// Datagrams waiting for the flush.
 #[derive(Debug, Default)]
@@ -53,14 +56,12 @@ impl Outbox {
     /// By how much a datagram of this length should be padded to share a send call with its neighbours.
     #[inline]
     pub(crate) fn padding(&self, len: usize) -> usize {
-        if len < PAD_FROM {
-            return 0;
-        }
         match self.batches.last() {
             Some(batch) if batch.open && batch.count < SEGMENTS_MAX && len <= batch.segment => {
                 let missing = batch.segment - len;
-                if missing < PAD_TO { missing } else { 0 }
+                if missing < PAD_TO.max(batch.segment / PAD_SHARE) { missing } else { 0 }
             }
+            _ if len < PAD_FROM => 0,
             _ => len.next_multiple_of(PAD_TO) - len,
         }
     }
@@ -144,7 +145,23 @@ mod tests {
         assert_eq!(calls(&[1_101, 1_101, 1_102, 1_102]), 1);
         assert_eq!(calls(&[1_102, 1_101, 1_097, 700]), 1);
         assert_eq!(calls(&[1_104, 1_104, 1_105]), 2, "one in eight meets the edge");
-        assert_eq!(calls(&[100, 101]), 2, "small ones are left alone");
+        assert_eq!(calls(&[100, 101]), 2, "small ones are left alone when they begin");
+    }
+
+    #[test]
+    fn small_pictures_largest_first_share_calls_where_little_is_missing() {
+        let calls = |sizes: &[usize]| {
+            let (mut outbox, mut pads) = (Outbox::default(), Vec::new());
+            for len in sizes {
+                let start = outbox.open().unwrap();
+                pads.push(outbox.padding(*len));
+                outbox.bytes().resize(start + len + pads[pads.len() - 1], 0);
+                outbox.close(start);
+            }
+            (outbox.batches().count(), pads)
+        };
+        assert_eq!(calls(&[600, 551, 480, 90, 86, 80]), (2, vec![0, 49, 0, 0, 4, 0]));
+        assert_eq!(calls(&[600, 550, 480]), (2, vec![0, 0, 0]), "a twelfth is too much");
     }
 
     #[test]

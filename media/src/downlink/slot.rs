@@ -45,6 +45,10 @@ pub(crate) struct Slot {
 pub(crate) struct Portion {
     /// How large its tile is.
     pub(crate) tile: TileSize,
+    /// Its place in what the subscriber says it shows.
+    pub(crate) place: Option<u16>,
+    /// The subscriber pinned it.
+    pub(crate) pinned: bool,
     /// Up to this layer; none: nothing fits.
     pub(crate) layer: Option<Layer>,
     /// It was lowered: not up again before.
@@ -54,7 +58,8 @@ pub(crate) struct Portion {
 impl Default for Portion {
     fn default() -> Self {
         let layer = Some(Layer { spatial: TEMPORAL_ALL, temporal: TEMPORAL_ALL });
-        Self { tile: TileSize { width: 0, height: 0 }, layer, held_until: None }
+        let tile = TileSize { width: 0, height: 0 };
+        Self { tile, place: None, pinned: false, layer, held_until: None }
     }
 }
 

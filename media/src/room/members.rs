@@ -181,7 +181,7 @@ impl Room {
                 }
                 SlotKind::Video | SlotKind::Screen => {
                     let wanted = self.wanted(member, *slot_kind, &takes);
-                    let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
+                    let ids: Vec<_> = wanted.iter().map(|wanted| wanted.id).collect();
                     tiles.extend(wanted);
                     slot::settle(&before, &ids)
                 }
@@ -200,10 +200,12 @@ impl Room {
             self.put(downlink, change.slot, change.after, downlinks);
         }
         let mut touched: Vec<TrackId> = changes.iter().flat_map(|c| [c.before, c.after]).flatten().collect();
-        for (id, tile) in tiles {
+        for Wanted { id, tile, place, pinned } in tiles {
             let Some(track) = find_mut(&mut self.tracks, id) else { continue };
             for sink in track.sinks.iter().filter(|sink| sink.downlink == downlink) {
-                if let Some(slot) = downlinks.slot_mut(downlink, sink.slot).filter(|slot| slot.portion.tile != tile) {
+                let Some(slot) = downlinks.slot_mut(downlink, sink.slot) else { continue };
+                (slot.portion.place, slot.portion.pinned) = (place, pinned);
+                if slot.portion.tile != tile {
                     slot.portion.tile = tile;
                     touched.push(id);
                 }
@@ -227,22 +229,25 @@ impl Room {
     }
 
     /// What a member wants in its picture slots of a kind, most important first: what it shows, or everything before it said.
-    fn wanted(&self, member: &Member, kind: SlotKind, takes: &impl Fn(Codec) -> bool) -> Vec<(TrackId, TileSize)> {
+    fn wanted(&self, member: &Member, kind: SlotKind, takes: &impl Fn(Codec) -> bool) -> Vec<Wanted> {
         let source = if kind == SlotKind::Screen { Source::Screen } else { Source::Camera };
         match &member.view {
             Some(tiles) => tiles
                 .iter()
-                .filter(|tile| tile.track.source == source)
-                .filter_map(|tile| {
+                .enumerate()
+                .filter(|(_, tile)| tile.track.source == source)
+                .filter_map(|(place, tile)| {
                     let id = self.track(&tile.track).filter(|id| self.may_have(member, *id, takes))?;
-                    Some((id, TileSize { width: tile.width, height: tile.height }))
+                    let size = TileSize { width: tile.width, height: tile.height };
+                    Some(Wanted { id, tile: size, place: Some(place as u16), pinned: tile.pinned })
                 })
                 .collect(),
             None => {
                 let tile = if kind == SlotKind::Screen { SCREEN_UNKNOWN } else { TILE_UNKNOWN };
                 let of_source = |id: &TrackId| self.find(*id).is_some_and(|t| t.info.name.source == source);
                 let ids = self.order.iter().copied().filter(of_source);
-                ids.filter(|id| self.may_have(member, *id, takes)).map(|id| (id, tile)).collect()
+                let ids = ids.filter(|id| self.may_have(member, *id, takes));
+                ids.map(|id| Wanted { id, tile, place: None, pinned: false }).collect()
             }
         }
     }
@@ -562,6 +567,14 @@ fn slot_kinds(kind: Kind) -> &'static [SlotKind] {
         Kind::Audio => &[SlotKind::Audio],
         Kind::Video => &[SlotKind::Video, SlotKind::Screen],
     }
+}
+
+/// A picture that a member wants, and how.
+struct Wanted {
+    id: TrackId,
+    tile: TileSize,
+    place: Option<u16>,
+    pinned: bool,
 }
 
 /// Another content of a slot.

@@ -16,7 +16,7 @@ mod state;
 
 use crate::downlink::{DownlinkId, Downlinks, SlotIndex};
 use crate::drop::{Drop, Drops};
-use crate::packet::{Packet, TrackId};
+use crate::packet::{Flags, Packet, TrackId};
 use crate::seq::SeqNo;
 use crate::speaker::Speakers;
 use crate::track::Meaning;
@@ -129,6 +129,8 @@ pub struct Room {
     taps: BTreeMap<TapId, TrackId>,
     /// Tracks with packets that were not yet offered to their slots.
     waiting: Vec<TrackId>,
+    /// Where it is written down who gets what of a turn.
+    parts: Vec<deliver::Part>,
     desk: share::Desk,
     speakers: Speakers,
     /// Who speaks loudest.
@@ -161,6 +163,7 @@ impl Room {
             ears: Ears::default(),
             taps: BTreeMap::new(),
             waiting: Vec::new(),
+            parts: Vec::new(),
             desk: share::Desk::default(),
             speakers: Speakers::default(),
             speaking: None,
@@ -372,6 +375,14 @@ impl Room {
         if usize::from(spatial) >= track.layers.len() {
             return self.drops.count(Drop::UnknownLayer);
         }
+        let resumes = track.info.kind == Kind::Audio && track.hush.hear(packet.level, packet.payload.len(), now);
+        let begun;
+        let packet = if resumes {
+            begun = Packet { flags: Flags { start: true, ..packet.flags }, ..*packet };
+            &begun
+        } else {
+            packet
+        };
         let Some(layer) = track.layers.get_mut(line) else { return self.drops.count(Drop::UnknownLayer) };
         let begins_picture = meaning.begins && track.info.kind == Kind::Video;
         if let Err(reason) = layer.cache.insert(packet, begins_picture) {
@@ -394,6 +405,9 @@ impl Room {
         }
         let Some(track) = find_mut(&mut self.tracks, packet.track) else { return };
         track.begins = None;
+        if track.hush.rests {
+            return self.drops.count(Drop::Silent);
+        }
         if track.info.kind == Kind::Audio {
             let left_out = track.air(packet, taps);
             self.drops.add(Drop::NotLoud, left_out);
@@ -580,6 +594,11 @@ struct Removed {
     kind: Kind,
     /// Whose slots it was in.
     fed: BTreeSet<DownlinkId>,
+}
+
+fn find(tracks: &[Place], id: TrackId) -> Option<&Track> {
+    let place = tracks.get((id.0 & 0xffff) as usize).filter(|p| u32::from(p.generation) == id.0 >> 16)?;
+    place.track.as_deref()
 }
 
 fn find_mut(tracks: &mut [Place], id: TrackId) -> Option<&mut Track> {

@@ -204,7 +204,7 @@ impl Room {
     fn wants(&self, id: DownlinkId, wants: &mut Vec<Want>, downlinks: &Downlinks, now: Instant) -> u64 {
         wants.clear();
         let (Some(state), Some(member)) = (downlinks.find(id), self.members.get(&id)) else { return 0 };
-        let view = member.view.as_deref().unwrap_or_default();
+        let in_view = member.view.as_deref().map_or(0, <[_]>::len);
         let mut sound_bps = 0;
         for (at, slot) in state.slots.iter().enumerate() {
             let Some(track) = slot.track.and_then(|track| self.find(track)) else { continue };
@@ -221,15 +221,15 @@ impl Room {
                     .iter()
                     .rposition(|step| (step.layer.spatial, step.layer.temporal) <= (layer.spatial, layer.temporal))
             });
-            let place = view.iter().position(|tile| tile.track == track.info.name);
             let class = match track.info.name.source {
-                _ if place.is_some_and(|place| view[place].pinned) => Class::Pinned,
+                _ if portion.pinned => Class::Pinned,
                 Source::Screen => Class::Screen,
                 _ if self.speaking.as_ref() == Some(&track.info.name.participant) => Class::Speaker,
                 _ => Class::Tile,
             };
             let held = portion.held_until.is_some_and(|until| until > now);
-            wants.push(Want { slot: at as u16, class, place: place.unwrap_or(view.len() + at), steps, has, held });
+            let place = portion.place.map_or(in_view + at, usize::from);
+            wants.push(Want { slot: at as u16, class, place, steps, has, held });
         }
         // No two are alike: nothing is lost by a sort that takes no memory.
         wants.sort_unstable_by_key(|want| (want.class, want.place, want.slot));

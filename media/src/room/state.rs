@@ -1,5 +1,6 @@
 //! One track of a room with its layers and its sinks.
 
+use super::air::Hush;
 use super::ears::Ear;
 use super::{Event, Origin, TapId};
 use crate::downlink::{DownlinkId, SlotIndex};
@@ -56,6 +57,8 @@ pub(super) struct Track {
     pub(super) pending: Vec<Pending>,
     /// Sound: its packets cross links. A voice of another node has passed its own node's choice already.
     pub(super) on_air: bool,
+    /// Sound: whether it has anything to say.
+    pub(super) hush: Hush,
     /// The sequence in which a key frame begins with the packet at hand: who is aimed at it now begins with that.
     pub(super) begins: Option<usize>,
     /// Which layers could be chosen at the last look, a bit each …
@@ -133,6 +136,7 @@ impl Track {
             pending: Vec::with_capacity(PENDING_MAX),
             begins: None,
             on_air: origin == Origin::Link,
+            hush: Hush::default(),
             seen_usable: 0,
             seen_flowing: 0,
             announced: Vec::new(),

@@ -248,6 +248,31 @@ fn the_loudest_are_heard_and_the_silent_make_room() {
 }
 
 #[test]
+fn a_voice_with_nothing_to_say_rests_and_its_first_word_is_heard() {
+    check(
+        "zoe joins audio 2
+         ana joins audio 2
+         ana publishes microphone
+         ana speaks
+         after 500ms
+         zoe hears ana
+         ana falls silent
+         after 1500ms
+         zoe hears ana
+         after 1s
+         zoe does not hear ana
+         after 5s
+         ana speaks
+         after 40ms
+         zoe hears ana
+         ana is quiet
+         after 9s
+         zoe hears ana
+         zoe has no gap",
+    );
+}
+
+#[test]
 fn a_camera_that_was_muted_comes_back_with_a_key_frame() {
     check(
         "ana joins video 1

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `ana joins audio 3 video 2 screen 1` | with so many slots |
 //! | `ana publishes camera 180 360 720` | layers by height; also `screen`, `microphone` |
-//! | `ana speaks` · `ana is quiet` | −25 dBov · silence |
+//! | `ana speaks` · `ana is quiet` · `ana falls silent` | −25 dBov · the noise of a room · digital silence |
 //! | `ben views ana 320x180, cleo screen 1280x720` | cameras unless said otherwise |
 //! | `ana mutes camera` · `unmutes` · `stops` · `resumes` | muted by signaling · nothing sent |
 //! | `ana loses 50 up` · `down` | per mille |
@@ -53,7 +53,8 @@ fn sentence(world: &mut World, words: &[&str]) {
             world.publish_camera(who, source(what), &heights);
         }
         [who, "speaks"] => world.person(who).microphone.as_mut().unwrap().minus_dbov = 25,
-        [who, "is", "quiet"] => world.person(who).microphone.as_mut().unwrap().minus_dbov = 127,
+        [who, "is", "quiet"] => world.person(who).microphone.as_mut().unwrap().minus_dbov = 90,
+        [who, "falls", "silent"] => world.person(who).microphone.as_mut().unwrap().minus_dbov = 127,
         [who, "views", ref tiles @ ..] => {
             let text = tiles.join(" ");
             let tiles: Vec<_> = text.split(',').filter(|t| !t.trim().is_empty()).map(tile).collect();
