@@ -211,7 +211,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, default_value_t = 25)]
     pub(crate) tiles: u16,
     /// Seconds a page of a class is looked at.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 10)]
     pub(crate) page_seconds: u64,
     /// A class or crowd has come within this many seconds.
     #[arg(long, default_value_t = 5)]

@@ -103,6 +103,9 @@ pub struct Bot {
     players: Vec<Player>,
     me: Option<ParticipantId>,
     others: BTreeMap<ParticipantId, Participant>,
+    /// … in the order in which they came.
+    came: Vec<ParticipantId>,
+    page: showing::Page,
     /// What the edge was told of the view.
     shown: (Vec<Tile>, Vec<ParticipantId>),
     pins: Vec<ParticipantId>,
@@ -148,6 +151,8 @@ impl Bot {
             players: Vec::new(),
             me: None,
             others: BTreeMap::new(),
+            came: Vec::new(),
+            page: showing::Page::default(),
             shown: Default::default(),
             pins: Vec::new(),
             may: Vec::new(),
@@ -219,7 +224,7 @@ impl Bot {
         self.drain(now);
     }
 
-    /// A datagram came to this bot's socket. It is opened in place.
+    /// A datagram came to this bot's socket. It is opened in place. After the last one of a batch, [`Self::settle`].
     pub fn datagram(&mut self, from: SocketAddr, datagram: &mut [u8], now: Instant) {
         match Class::of(datagram) {
             Some(Class::Stun | Class::Dtls) => {
@@ -230,6 +235,10 @@ impl Bot {
             Some(Class::Rtp | Class::Rtcp) => self.media(datagram, now),
             Some(Class::Channel) | None => self.report.faults += 1,
         }
+    }
+
+    /// All datagrams that were there are in.
+    pub fn settle(&mut self, now: Instant) {
         self.drain(now);
     }
 

@@ -14,6 +14,10 @@ pub const PAYLOAD_BYTES_MAX: usize = 1_100;
 const KEPT_PACKETS_MAX: usize = 512;
 /// A packet is not repaired twice within this time.
 const REPAIR_PAUSE: Duration = Duration::from_millis(30);
+/// 20 ms of digital silence, as libopus writes them.
+const OPUS_SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
+/// The level of digital silence (RFC 6464 §3), in −dBov.
+const NOTHING: u8 = 127;
 /// A bot that slept longer than this skips what it missed instead of sending it in one burst.
 const LATE_MAX: Duration = Duration::from_millis(500);
 
@@ -234,7 +238,9 @@ impl Player {
         let (frame, since) = clip.at(self.position);
         let timestamp = self.timestamp(since);
         let Some(origin) = self.spec.origin else {
-            self.packet(timestamp, self.sent.frames == 0, &[], &frame.bytes, level, out);
+            let silent = level.is_some_and(|level| level.below_full == NOTHING);
+            let sound = if silent { OPUS_SILENCE } else { &frame.bytes };
+            self.packet(timestamp, self.sent.frames == 0, &[], sound, level, out);
             self.sent.frames += 1;
             return;
         };

@@ -1,27 +1,26 @@
 //! One bot on real sockets: a task that turns the machine.
 
+use crate::inbox::Inbox;
 use crate::place::Door;
 use anyhow::{Context, Result};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use lyceum_bot::{Bot, Config, Output, Report, Stage};
 use lyceum_session::Config as SessionConfig;
 use lyceum_wire::id::{Region, RoomId};
 use lyceum_wire::signal::ToClient;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use tokio_tungstenite::connect_async_with_config;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
 
-/// Datagrams taken in one go before the machine is turned.
-const BATCH_DATAGRAMS: usize = 64;
-/// Receive buffer asked for: a second of video at 2 Mbit/s.
-const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
-/// Longest datagram received, in bytes.
-const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Trains of datagrams taken in one go before what the machine wants is done.
+const TRAINS_MAX: usize = 64;
+/// Messages of the edge that wait for their bot: beyond them the socket waits.
+const HEARD_MAX: usize = 64;
 /// What a WebSocket keeps for reading.
 const READ_BYTES: usize = 4 * 1024;
 /// What waits for nobody waits this long.
@@ -82,13 +81,17 @@ impl Task {
             .await
             .context("the edge's WebSocket did not open in time")?
             .with_context(|| format!("{url} refused"))?;
-        let (mut say, mut hear) = socket.split();
+        let (mut say, socket) = socket.split();
+        // Read by a task of its own, which ends with this one: else the socket would be looked at after every datagram.
+        let (heard, mut hear) = mpsc::channel(HEARD_MAX);
+        let mut reader = JoinSet::new();
+        reader.spawn(listen(socket, heard));
 
-        let udp = udp_towards(&placement.edge.url).await?;
+        let mut inbox = Inbox::towards(&placement.edge.url).await?;
         let config = Config {
             token: token.token,
             plan: self.plan.clone(),
-            local: udp.local_addr()?,
+            local: inbox.address()?,
             seed: self.seed,
             origin: self.origin,
             zero: self.zero,
@@ -97,8 +100,11 @@ impl Task {
         let mut bot = Bot::new(config, &self.session, born);
         bot.socket_opened();
 
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
         let mut leaving = false;
+        // Both live over all turns: to wait anew for each datagram costs more than the datagram.
+        let mut stop = self.stop.clone();
+        let mut stopped = pin!(async move { stop.changed().await });
+        let mut alarm = pin!(sleep_until(TokioInstant::from_std(born)));
         loop {
             while let Some(output) = bot.poll() {
                 match output {
@@ -106,39 +112,39 @@ impl Task {
                         let text = serde_json::to_string(&message).context("a message cannot be written")?;
                         say.send(Message::text(text)).await.context("the WebSocket was cut")?;
                     }
-                    // A full socket buffer drops, as a network would.
-                    Output::Transmit { to, bytes } => drop(udp.try_send_to(&bytes, to)),
+                    Output::Transmit { to, bytes } => inbox.send(to, &bytes),
                 }
             }
             harvest.latencies_us.extend(bot.take_latencies_us());
             harvest.fills_us.extend(bot.take_fills_us());
             bot.take_messages();
-            let now = Instant::now();
             if bot.stage() == Stage::Over {
                 break;
             }
-            let deadline = bot.deadline().unwrap_or(now + IDLE);
+            let deadline = bot.deadline().unwrap_or_else(|| Instant::now() + IDLE);
+            if alarm.deadline() != TokioInstant::from_std(deadline) {
+                alarm.as_mut().reset(TokioInstant::from_std(deadline));
+            }
             tokio::select! {
                 biased;
-                _ = self.stop.changed() => leaving = true,
-                received = udp.recv_from(&mut buffer) => {
-                    let (len, from) = received.context("the UDP socket failed")?;
-                    bot.datagram(from, &mut buffer[..len], Instant::now());
-                    for _ in 1..BATCH_DATAGRAMS {
-                        let Ok((len, from)) = udp.try_recv_from(&mut buffer) else { break };
-                        bot.datagram(from, &mut buffer[..len], Instant::now());
+                _ = &mut stopped, if !leaving => leaving = true,
+                ready = inbox.ready() => {
+                    ready.context("the UDP socket failed")?;
+                    let (now, mut trains) = (Instant::now(), 0);
+                    while trains < TRAINS_MAX {
+                        match inbox.take(|from, datagram| bot.datagram(from, datagram, now)) {
+                            Ok(0) => break,
+                            Ok(more) => trains += more,
+                            Err(error) => return Err(error).context("the UDP socket failed"),
+                        }
                     }
+                    bot.settle(now);
                 }
-                heard = hear.next() => match heard {
-                    Some(Ok(Message::Text(text))) => {
-                        let message: ToClient = serde_json::from_str(&text).context("the edge said what is no message")?;
-                        bot.hear(message, Instant::now());
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(error).context("the WebSocket failed"),
-                    None => anyhow::bail!("the edge closed the WebSocket"),
-                },
-                () = sleep_until(TokioInstant::from_std(deadline)) => {}
+                heard = hear.recv() => {
+                    let message = heard.context("the WebSocket's reader is gone")??;
+                    bot.hear(message, Instant::now());
+                }
+                () = &mut alarm => {}
             }
             let now = Instant::now();
             if deadline <= now {
@@ -163,6 +169,25 @@ impl Task {
     }
 }
 
+/// Passes on what the edge says, until it says no more.
+async fn listen(
+    mut socket: impl Stream<Item = tungstenite::Result<Message>> + Unpin,
+    heard: mpsc::Sender<Result<ToClient>>,
+) {
+    loop {
+        let said = match socket.next().await {
+            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).context("the edge said what is no message"),
+            Some(Ok(_)) => continue,
+            Some(Err(error)) => Err(error).context("the WebSocket failed"),
+            None => Err(anyhow::anyhow!("the edge closed the WebSocket")),
+        };
+        let over = said.is_err();
+        if heard.send(said).await.is_err() || over {
+            return;
+        }
+    }
+}
+
 impl Harvest {
     fn take(&mut self, bot: &Bot, begun: Instant, born: Instant) {
         self.report = bot.report();
@@ -170,30 +195,4 @@ impl Harvest {
         self.joined_after = self.report.joined_after.map(|after| after + head);
         self.first_frame_after = self.report.first_frame_after.map(|after| after + head);
     }
-}
-
-/// A UDP socket on the address from which the edge is reached.
-async fn udp_towards(url: &str) -> Result<UdpSocket> {
-    let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
-    let port = if url.starts_with("https") { 443 } else { 80 };
-    let authority = if authority.rsplit(']').next().unwrap_or_default().contains(':') {
-        authority.to_owned()
-    } else {
-        format!("{authority}:{port}")
-    };
-    let mut addresses = tokio::net::lookup_host(&authority).await.with_context(|| format!("{authority} is unknown"))?;
-    let edge = addresses.next().with_context(|| format!("{authority} has no address"))?;
-    let any: SocketAddr = match edge {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    // The routing table tells the own address; nothing is sent by this.
-    let probe = std::net::UdpSocket::bind(any)?;
-    probe.connect(edge)?;
-    let own = SocketAddr::new(probe.local_addr()?.ip(), 0);
-    let socket = socket2::Socket::new(socket2::Domain::for_address(own), socket2::Type::DGRAM, None)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&own.into())?;
-    UdpSocket::from_std(socket.into()).context("no UDP socket")
 }

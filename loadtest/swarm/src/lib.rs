@@ -9,6 +9,7 @@
 //! a run whose generator was the bottleneck measures nothing.
 
 mod drive;
+mod inbox;
 pub mod media;
 mod outcome;
 mod place;

@@ -10,7 +10,7 @@ pub(crate) const BOTS_MAX: u32 = 5_000;
 /// Slots for cameras a bot negotiates at most: a wall of 49 pictures is the largest any client shows.
 pub(crate) const VIDEO_SLOTS_MAX: u16 = 49;
 /// In a class so many speak at the same time, on average.
-const SPEAKING: u32 = 3;
+const SPEAKING: u32 = 2;
 /// … for this long each.
 const SPEAKS_FOR: Duration = Duration::from_secs(4);
 /// Slots for cameras when the plan does not say: what a small window shows.
@@ -234,12 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn in_a_class_three_speak_at_a_time() {
+    fn in_a_class_two_speak_at_a_time() {
         let class = Plan { publishers: 60, scenario: Scenario::Class { page: Duration::from_secs(4) }, ..plan(&[]) };
         for second in 0..120 {
             let now = Duration::from_secs(second);
             let speaking = (0..60).filter(|n| class.turn_of(*n).is_some_and(|turn| turn.is_on(now))).count();
-            assert_eq!(speaking, 3, "in second {second}");
+            assert_eq!(speaking, 2, "in second {second}");
         }
         assert_eq!(plan(&[]).turn_of(0), None, "a lecturer speaks all the time");
     }

@@ -3,42 +3,62 @@
 use super::{Bot, Stage};
 use lyceum_wire::id::{ParticipantId, Source, TrackName};
 use lyceum_wire::signal::{ClientSays, Participant, Tile};
+use lyceum_wire::splitmix;
 use std::time::Instant;
+
+/// Which page of pictures a bot shows.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// How often it has turned its page …
+    turned: u64,
+    /// … and which it turned to, from 0.
+    at: usize,
+    /// Who there is or whom it hears changed since it was made.
+    stale: bool,
+}
 
 impl Bot {
     pub(super) fn roster(&mut self, present: Vec<Participant>, gone: &[ParticipantId]) {
-        for participant in present {
-            self.others.insert(participant.id.clone(), participant);
+        for participant in present.into_iter().filter(|participant| Some(&participant.id) != self.me.as_ref()) {
+            let id = participant.id.clone();
+            if self.others.insert(id.clone(), participant).is_none() {
+                self.came.push(id);
+            }
         }
         for id in gone {
             self.others.remove(id);
         }
-        if let Some(me) = &self.me {
-            self.others.remove(me);
+        if !gone.is_empty() {
+            self.came.retain(|id| self.others.contains_key(id));
         }
+        self.page.stale = true;
     }
 
     /// Hears these voices in any case from now on.
     pub fn pin(&mut self, voices: Vec<ParticipantId>) {
         self.pins = voices;
+        self.page.stale = true;
     }
 
-    /// Shows as many cameras as it has slots for: a page of all there are, turned when the plan says so.
+    /// Shows as many cameras as it has slots for: the first page of those who came, as a page in a browser does, and others when the
+    /// plan says to turn pages.
     pub(super) fn look(&mut self, now: Instant) {
+        let turned = self.turned(now);
+        if turned == self.page.turned && !self.page.stale {
+            return;
+        }
         let (width, height) = self.config.plan.tile;
         let shows = |person: &&Participant| person.publishes.iter().any(|track| track.source == Source::Camera);
-        let all: Vec<&Participant> = self.others.values().filter(shows).collect();
+        let all: Vec<&Participant> = self.came.iter().filter_map(|id| self.others.get(id)).filter(shows).collect();
         let each = usize::from(self.config.plan.video_slots).max(1);
         let pages = all.len().div_ceil(each).max(1);
-        let page = match self.config.plan.page_every.filter(|every| !every.is_zero()) {
-            // Each bot is on a page of its own at first, so that a class does not turn its pages in step.
-            Some(every) => {
-                let turned = now.saturating_duration_since(self.born).as_millis() / every.as_millis().max(1);
-                (self.config.origin as usize + turned as usize) % pages
-            }
-            None => 0,
-        };
-        let shown = all.into_iter().skip(page * each).take(usize::from(self.config.plan.video_slots));
+        if turned != self.page.turned {
+            // Each bot goes to a page of its own, so that a class does not turn its pages in step.
+            self.page.at = (self.config.origin as usize + turned as usize) % pages;
+        }
+        (self.page.turned, self.page.stale) = (turned, false);
+        let shown =
+            all.into_iter().skip(self.page.at.min(pages - 1) * each).take(usize::from(self.config.plan.video_slots));
         let track = |person: &Participant| TrackName { participant: person.id.clone(), source: Source::Camera };
         let tiles: Vec<Tile> =
             shown.map(|person| Tile { track: track(person), width, height, pinned: false }).collect();
@@ -48,5 +68,13 @@ impl Bot {
             let (tiles, listen) = view;
             self.say(ClientSays::View { tiles, listen });
         }
+    }
+
+    /// How often it has turned its page. The first time comes before a page is over, for each bot at another moment.
+    fn turned(&self, now: Instant) -> u64 {
+        let Some(every) = self.config.plan.page_every.filter(|every| !every.is_zero()) else { return 0 };
+        let every = every.as_millis() as u64;
+        let ahead = splitmix::spread(self.config.origin) % every;
+        (now.saturating_duration_since(self.born).as_millis() as u64 + ahead) / every
     }
 }
