@@ -1,7 +1,7 @@
 //! The one event loop of the data plane.
 
 use super::aside::Asides;
-use super::gather::Gather;
+use super::gather::{Flushed, Gather};
 use super::queue::Inbox;
 use super::socket::{Receiver, Sender};
 use super::stats::Stats;
@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -34,6 +35,8 @@ pub(super) struct Wheel<M: Machine> {
     asides: Asides<M::Command>,
     stats: Arc<Stats>,
     gather: Gather,
+    /// What the flush of this turn sent.
+    flushed: Flushed,
     /// Whether a tick, a flush or a poll panicked in this turn.
     panicked: bool,
     /// Turns in a row in which one did.
@@ -65,6 +68,7 @@ impl<M: Machine> Wheel<M> {
             asides,
             stats,
             gather: Gather::default(),
+            flushed: Flushed::default(),
             panicked: false,
             panicking_turns: 0,
         }
@@ -136,7 +140,15 @@ impl<M: Machine> Wheel<M> {
     }
 
     fn flush(&mut self, now: Instant) {
+        let before = self.sent();
         self.step(now, |wheel| wheel.machine.flush(&mut wheel.sender, now));
+        let after = self.sent();
+        self.flushed = Flushed { datagrams: after.datagrams - before.datagrams, sends: after.sends - before.sends };
+    }
+
+    fn sent(&self) -> Flushed {
+        let Stats { datagrams_out, sends, .. } = &*self.stats;
+        Flushed { datagrams: datagrams_out.load(Relaxed), sends: sends.load(Relaxed) }
     }
 
     /// While media gather. True when the machine may have something to say.
@@ -187,7 +199,7 @@ impl<M: Machine> Wheel<M> {
             Stats::add(&self.stats.events_spilled, 1);
             self.spill.push_back(event);
         } else {
-            if self.stats.dropped_events_spill_full.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+            if self.stats.dropped_events_spill_full.load(Relaxed) == 0 {
                 tracing::error!("the async side does not take the shard's events; some are lost");
             }
             Stats::add(&self.stats.dropped_events_spill_full, 1);
@@ -198,7 +210,7 @@ impl<M: Machine> Wheel<M> {
     fn sleep(&mut self, turn_began: Instant, busy: bool) -> Result<Instant, Ended> {
         self.wake.about_to_sleep();
         let before = Instant::now();
-        self.gather.flushed(before - turn_began, before);
+        self.gather.flushed(before - turn_began, self.flushed, before);
         let timeout = if busy || (self.spill.is_empty() && !self.inbox.is_empty()) || self.inbox.stopping() {
             Duration::ZERO
         } else {
