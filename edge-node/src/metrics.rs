@@ -41,12 +41,23 @@ async fn snapshot(doors: &Doors, shard: usize) -> Option<Box<Stats>> {
 type Read = fn(&Stats) -> f64;
 
 /// Plain numbers of a shard: name, kind, help, and where to read it.
-const PLAIN: [(&str, Kind, &str, Read); 30] = [
+const PLAIN: [(&str, Kind, &str, Read); 35] = [
     ("lyceum_rooms", Kind::Gauge, "Rooms hosted.", |s| s.rooms.into()),
     ("lyceum_room_branches", Kind::Gauge, "Parts of rooms on other shards than their own.", |s| s.branches.into()),
     ("lyceum_participants", Kind::Gauge, "Participants, all ways in taken together.", |s| s.participants.into()),
     ("lyceum_published_tracks", Kind::Gauge, "Tracks published here.", |s| s.published.into()),
     ("lyceum_slots", Kind::Gauge, "Receive slots of subscribers.", |s| s.slots.into()),
+    ("lyceum_slots_paused", Kind::Gauge, "Slots whose pictures the way to their subscriber does not carry.", |s| {
+        s.slots_paused.into()
+    }),
+    ("lyceum_subscribers_estimated", Kind::Gauge, "Subscribers who have told what arrives.", |s| s.estimated.into()),
+    (
+        "lyceum_subscribers_estimate_bits_per_second",
+        Kind::Gauge,
+        "What the ways to these subscribers are taken to carry, summed.",
+        |s| s.estimate_bps as f64,
+    ),
+    ("lyceum_paced_bytes", Kind::Gauge, "Media that wait to leave at the pace of their way.", |s| s.paced_bytes as f64),
     ("lyceum_turn_allocations", Kind::Gauge, "TURN allocations that stand.", |s| s.allocations.into()),
     ("lyceum_media_datagrams_in_total", Kind::Counter, "Datagrams received.", |s| s.datagrams_in as f64),
     ("lyceum_media_bytes_in_total", Kind::Counter, "Bytes received.", |s| s.bytes_in as f64),
@@ -55,6 +66,7 @@ const PLAIN: [(&str, Kind, &str, Read); 30] = [
     ("lyceum_forwarded_packets_total", Kind::Counter, "RTP packets sent to subscribers, repairs included.", |s| {
         s.packets_forwarded as f64
     }),
+    ("lyceum_probes_total", Kind::Counter, "Packets sent only to see what a way carries.", |s| s.probes as f64),
     ("lyceum_retransmissions_total", Kind::Counter, "Packets sent again.", |s| s.retransmissions as f64),
     ("lyceum_nacks_sent_total", Kind::Counter, "Packets asked again of publishers.", |s| s.nacks_sent as f64),
     ("lyceum_nacks_received_total", Kind::Counter, "Packets subscribers asked again.", |s| s.nacks_received as f64),
@@ -188,12 +200,13 @@ fn write_links(page: &mut Page, links: &[LinkState]) {
 
 fn write_wheels(page: &mut Page, wheels: &[Snapshot]) {
     type Field = fn(&Snapshot) -> f64;
-    let fields: [(&str, &str, Field); 8] = [
+    let fields: [(&str, &str, Field); 9] = [
         ("lyceum_shard_busy_seconds_total", "Time a shard's thread worked; its rate is its share of a core.", |w| {
             w.busy_ns as f64 / 1e9
         }),
         ("lyceum_shard_idle_seconds_total", "Time a shard's thread slept.", |w| w.idle_ns as f64 / 1e9),
-        ("lyceum_shard_turns_total", "Turns of a shard's wheel.", |w| w.turns as f64),
+        ("lyceum_shard_turns_total", "Turns of a shard's wheel in which everything left.", |w| w.turns as f64),
+        ("lyceum_shard_gathered_total", "Turns in which a busy shard let things gather.", |w| w.gathered as f64),
         ("lyceum_shard_sends_total", "Send calls to the kernel.", |w| w.sends as f64),
         ("lyceum_shard_commands_total", "Commands a shard took.", |w| w.commands as f64),
         ("lyceum_shard_events_total", "Events a shard said.", |w| w.events as f64),

@@ -94,6 +94,12 @@ impl Pace {
         self.queue.is_empty()
     }
 
+    /// Bytes of media that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
     fn drain(&mut self, bps: u64, now: Instant) {
         let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         self.at = Some(now);

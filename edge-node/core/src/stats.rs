@@ -64,6 +64,16 @@ pub struct Stats {
     pub retransmissions: u64,
     /// RTP packets sent to subscribers, repairs included.
     pub packets_forwarded: u64,
+    /// Packets sent to subscribers only to see what their ways carry.
+    pub probes: u64,
+    /// Subscribers who have said something of what arrives.
+    pub estimated: u32,
+    /// What their ways are taken to carry, bits per second, summed.
+    pub estimate_bps: u64,
+    /// What waits to leave at the pace of its way, bytes.
+    pub paced_bytes: u64,
+    /// Slots whose pictures their ways do not carry.
+    pub slots_paused: u32,
     /// Media datagrams from links.
     pub link_datagrams_in: u64,
     /// Media datagrams to links.
@@ -148,6 +158,11 @@ impl Shard {
             stats.connected += u32::from(media.connected);
             stats.published += media.published.len() as u32;
             stats.slots += media.slots.len() as u32;
+            let way = self.downlinks.way(media.downlink).unwrap_or_default();
+            stats.estimated += u32::from(way.estimate_bps.is_some());
+            stats.estimate_bps += way.estimate_bps.unwrap_or(0);
+            stats.paced_bytes += way.queued_bytes;
+            stats.slots_paused += way.paused;
             sum.take_media(media, &self.downlinks);
         }
         stats.links = self.links.iter().map(|(node, link)| (node.to_string(), link.stats())).collect();
@@ -219,6 +234,7 @@ impl Past {
     /// Everything counted, into a snapshot.
     fn report(&self, stats: &mut Stats) {
         stats.packets_forwarded = self.sent.packets;
+        stats.probes = self.sent.probes;
         stats.retransmissions = self.sent.repairs;
         stats.nacks_received = self.sent.nacked;
         stats.keyframe_requests_received = self.sent.key_frame_requests;
@@ -252,6 +268,7 @@ fn add_sent(sum: &mut Sent, sent: Sent) {
     sum.packets += sent.packets;
     sum.bytes += sent.bytes;
     sum.repairs += sent.repairs;
+    sum.probes += sent.probes;
     sum.nacked += sent.nacked;
     sum.key_frame_requests += sent.key_frame_requests;
 }

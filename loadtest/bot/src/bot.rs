@@ -103,8 +103,8 @@ pub struct Bot {
     players: Vec<Player>,
     me: Option<ParticipantId>,
     others: BTreeMap<ParticipantId, Participant>,
-    /// … in the order in which they came.
-    came: Vec<ParticipantId>,
+    /// … in the order in which they came, and whether they show a camera.
+    came: Vec<(ParticipantId, bool)>,
     page: showing::Page,
     /// What the edge was told of the view.
     shown: (Vec<Tile>, Vec<ParticipantId>),

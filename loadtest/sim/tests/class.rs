@@ -133,6 +133,12 @@ fn five_hundred_who_come_within_five_seconds_see_a_picture_at_once_and_cost_the_
     let cost: Vec<u64> = asked(&mut mesh).iter().zip(&before).map(|(after, before)| after - before).collect();
     // A question per layer and 500 ms would be twelve; one that is renewed before it is too old for joiners is asked for less often.
     assert!(cost.iter().all(|asked| *asked <= 8), "the crowd cost the publisher {cost:?} key frames");
+    // The operator's view of it: all but the teacher, whose page shows nobody, have told what arrives.
+    let stats = mesh.stats(EU).into_iter().next().expect("a shard");
+    assert!(stats.estimated >= CROWD / 2, "{} estimated", stats.estimated);
+    assert!(stats.estimate_bps / u64::from(stats.estimated) >= 300_000, "{} bit/s", stats.estimate_bps);
+    assert_eq!((stats.slots_paused, stats.paced_bytes), (0, 0));
+    assert!(stats.probes > 0, "nobody tried what the ways carry");
     let mut waits: Vec<Duration> = crowd
         .iter()
         .map(|bot| {

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(crate) use way::Budget;
 use way::Way;
+pub use way::WayStats;
 
 pub use outbox::{BATCH_BYTES_MAX, OUTBOX_BYTES_MAX, SEGMENTS_MAX};
 pub(crate) use slot::Slot;

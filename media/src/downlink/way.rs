@@ -138,7 +138,30 @@ impl Way {
     }
 }
 
+/// What is known of a peer's way, for who operates the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WayStats {
+    /// What it is taken to carry, bits per second; none before anything was heard of it.
+    pub estimate_bps: Option<u64>,
+    /// What waits to leave at its pace, bytes.
+    pub queued_bytes: u64,
+    /// Slots whose pictures it does not carry.
+    pub paused: u32,
+}
+
 impl Downlinks {
+    /// How a peer's way is.
+    #[must_use]
+    pub fn way(&self, id: DownlinkId) -> Option<WayStats> {
+        let super::Downlink { way, slots, .. } = self.find(id)?;
+        let paused = slots.iter().filter(|slot| slot.track.is_some() && slot.portion.layer.is_none()).count();
+        Some(WayStats {
+            estimate_bps: way.heard.then(|| way.estimate.target_bps()),
+            queued_bytes: way.pace.queued_bytes() as u64,
+            paused: paused as u32,
+        })
+    }
+
     /// What there is to share out among a peer's slots.
     pub(crate) fn budget(&self, id: DownlinkId) -> Option<Budget> {
         self.find(id).map(|downlink| downlink.way.budget())

@@ -30,8 +30,9 @@ const POOR_US: u64 = 1_000_000;
 const POOR_MOST_US: u64 = 5_000_000;
 /// Probing does not wake anybody more often than this, in µs.
 const SOON_US: u64 = 250_000;
-/// Nothing above this multiple of what is wanted is tried: the rest could not be used.
-const WANTED: f64 = 1.25;
+/// Nothing above this multiple of what is wanted is tried. It is more than one, because what is wanted does not come evenly: when somebody
+/// turns a page, a key frame of each picture on it is wanted at once.
+const WANTED: f64 = 2.0;
 /// A fall to less than this share is a large one, worth a second look …
 const LARGE_FALL: f64 = 0.66;
 /// … at this share of what was before …

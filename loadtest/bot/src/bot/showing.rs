@@ -20,16 +20,20 @@ pub(super) struct Page {
 impl Bot {
     pub(super) fn roster(&mut self, present: Vec<Participant>, gone: &[ParticipantId]) {
         for participant in present.into_iter().filter(|participant| Some(&participant.id) != self.me.as_ref()) {
-            let id = participant.id.clone();
-            if self.others.insert(id.clone(), participant).is_none() {
-                self.came.push(id);
+            let (id, shows) = (participant.id.clone(), shows(&participant));
+            match self.others.insert(id.clone(), participant) {
+                None => self.came.push((id, shows)),
+                Some(before) if self::shows(&before) != shows => {
+                    self.came.iter_mut().filter(|(other, _)| *other == id).for_each(|(_, known)| *known = shows);
+                }
+                Some(_) => {}
             }
         }
         for id in gone {
             self.others.remove(id);
         }
         if !gone.is_empty() {
-            self.came.retain(|id| self.others.contains_key(id));
+            self.came.retain(|(id, _)| self.others.contains_key(id));
         }
         self.page.stale = true;
     }
@@ -48,20 +52,17 @@ impl Bot {
             return;
         }
         let (width, height) = self.config.plan.tile;
-        let shows = |person: &&Participant| person.publishes.iter().any(|track| track.source == Source::Camera);
-        let all: Vec<&Participant> = self.came.iter().filter_map(|id| self.others.get(id)).filter(shows).collect();
         let each = usize::from(self.config.plan.video_slots).max(1);
-        let pages = all.len().div_ceil(each).max(1);
+        let pages = self.came.iter().filter(|(_, shows)| *shows).count().div_ceil(each).max(1);
         if turned != self.page.turned {
             // Each bot goes to a page of its own, so that a class does not turn its pages in step.
             self.page.at = (self.config.origin as usize + turned as usize) % pages;
         }
         (self.page.turned, self.page.stale) = (turned, false);
-        let shown =
-            all.into_iter().skip(self.page.at.min(pages - 1) * each).take(usize::from(self.config.plan.video_slots));
-        let track = |person: &Participant| TrackName { participant: person.id.clone(), source: Source::Camera };
-        let tiles: Vec<Tile> =
-            shown.map(|person| Tile { track: track(person), width, height, pinned: false }).collect();
+        let showing = self.came.iter().filter(|(_, shows)| *shows).map(|(id, _)| id);
+        let shown = showing.skip(self.page.at.min(pages - 1) * each).take(usize::from(self.config.plan.video_slots));
+        let track = |id: &ParticipantId| TrackName { participant: id.clone(), source: Source::Camera };
+        let tiles: Vec<Tile> = shown.map(|id| Tile { track: track(id), width, height, pinned: false }).collect();
         let view = (tiles, self.pins.clone());
         if view != self.shown && self.stage != Stage::Over {
             self.shown.clone_from(&view);
@@ -77,4 +78,9 @@ impl Bot {
         let ahead = splitmix::spread(self.config.origin) % every;
         (now.saturating_duration_since(self.born).as_millis() as u64 + ahead) / every
     }
+}
+
+/// Whether a participant shows a camera.
+fn shows(participant: &Participant) -> bool {
+    participant.publishes.iter().any(|track| track.source == Source::Camera)
 }

@@ -232,7 +232,7 @@ fn probing_goes_no_further_than_is_wanted() {
         });
         world.run(seconds(30));
         let flow = &mut world.flows[0];
-        within("estimate", flow.target_kbps(20.0), 400.0..=600.0);
+        within("estimate", flow.target_kbps(20.0), 700.0..=900.0);
         let (padding, now) = (flow.padding_bytes, world.now);
         flow.estimate.wanted(3 * MBIT, now);
         world.run(seconds(15));
