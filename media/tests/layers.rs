@@ -509,6 +509,22 @@ fn what_nobody_watches_is_not_demanded() {
 }
 
 #[test]
+fn a_layer_that_was_left_is_not_demanded_any_more() {
+    for mode in [Mode::Full, Mode::Key, Mode::Apart] {
+        for (to, left) in [(MIDDLE, [true, true, false]), (SMALL, [true, false, false])] {
+            let mut world = World::new("AV1", mode, 3);
+            world.join("ben", &[Codec::Av1]);
+            world.view("ben", LARGE.0, LARGE.1);
+            world.run(60);
+            world.view("ben", to.0, to.1);
+            world.run(150);
+            let demand = [0, 1, 2].map(|n| world.demand.get(&n).copied().unwrap_or(Some(7)).is_some());
+            assert_eq!(demand, left, "{mode:?} {to:?}");
+        }
+    }
+}
+
+#[test]
 fn a_viewer_without_the_codec_gets_nothing_of_it() {
     let mut world = World::new("AV1", Mode::Full, 2);
     world.join("old", &[Codec::Vp8, Codec::H264]);

@@ -7,7 +7,6 @@ import { type Encoding, eventually, openBrowser, Person } from './people';
 /** Pictures in which a layer that is made at all is made. */
 const LOOK = 10;
 const SMALL = { width: 360, height: 330 };
-const MIDDLE = { width: 700, height: 560 };
 const LARGE = { width: 1280, height: 800 };
 
 let mesh: Mesh;
@@ -133,31 +132,6 @@ describe(
     });
   },
 );
-
-describe('a camera of 720 lines in VP9', { timeout: 180_000, retry: 1 }, () => {
-  it('has three spatial layers, and each is seen in tiles of its size', async () => {
-    const dia = await person('Dia', { quality: 'high' });
-    const edo = await person('Edo', { quality: 'saving', cameraOn: false });
-    await dia.join('three', 'eu');
-    await edo.join('three', 'us');
-    await dia.sendAs('VP9');
-    await eventually(() => edo.codecs(), 40_000).toEqual(['video/VP9']);
-    for (const { viewport, width } of [
-      { viewport: LARGE, width: 1280 },
-      { viewport: MIDDLE, width: 640 },
-      { viewport: SMALL, width: 320 },
-      { viewport: LARGE, width: 1280 },
-    ]) {
-      await edo.page.setViewportSize(viewport);
-      await eventually(async () => (await edo.stats('Dia')).width, 60_000).toBe(width);
-      const { framesDecoded } = await edo.stats('Dia');
-      await eventually(async () => (await edo.stats('Dia')).framesDecoded).toBeGreaterThan(framesDecoded + LOOK);
-      const [encoding] = await dia.encodings();
-      expect(encoding?.mode, 'nobody needs more').toBe(width === 1280 ? 'L3T3_KEY' : width === 640 ? 'L2T3_KEY' : 'L1T3');
-    }
-    await Promise.all([dia.close(), edo.close()]);
-  });
-});
 
 describe('a browser without a codec', { timeout: 120_000 }, () => {
   it('is sent nothing of it, and its page says so', async () => {

@@ -150,7 +150,7 @@ pub struct Sent {
 /// What became of the packets offered to a slot, by spatial layer, a bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// Its stream began anew with one of these.
+    /// Its stream began anew with one of these, or went to another layer: what it needs is another thing now.
     pub(crate) began: u8,
     /// It waits for a key frame of these.
     pub(crate) awaits: u8,

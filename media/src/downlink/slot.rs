@@ -142,7 +142,7 @@ impl Slot {
         self.repair_next = repair;
     }
 
-    /// Selects, names and seals one packet. Says whether a segment began.
+    /// Selects, names and seals one packet. Says whether a segment began, or the slot went to another layer with it.
     #[inline]
     pub(super) fn take(&mut self, offer: &Offer<'_>, wire: Wire<'_>, now: Instant) -> Result<bool, Drop> {
         let Offer { packet, meaning, begin } = offer;
@@ -174,7 +174,9 @@ impl Slot {
             Begin::Replay { .. } => None,
         };
         let placed = self.stream.place(packet, meaning, at, now)?;
+        let before = self.select.current();
         self.select.taken(packet, step);
+        let moved = self.select.current() != before;
         if placed.seq.plus(1) < self.stream.next_seq() {
             // It closes a gap that the subscriber has seen and may be asking about.
             self.repairs.sent(u64::from(placed.seq.wire()), now);
@@ -197,7 +199,7 @@ impl Slot {
         write(wire, &mut self.header, holes, self.spec.ssrc.0, placed.seq.0, None, content, meaning, placed)?;
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_len as u32);
-        Ok(begins)
+        Ok(begins || moved)
     }
 
     /// Whether a repair of this number may be sent now: not twice within a round trip.
