@@ -138,7 +138,6 @@ fn five_hundred_who_come_within_five_seconds_see_a_picture_at_once_and_cost_the_
     assert!(stats.estimated >= CROWD / 2, "{} estimated", stats.estimated);
     assert!(stats.estimate_bps / u64::from(stats.estimated) >= 300_000, "{} bit/s", stats.estimate_bps);
     assert_eq!((stats.slots_paused, stats.paced_bytes), (0, 0));
-    assert!(stats.probes > 0, "nobody tried what the ways carry");
     let mut waits: Vec<Duration> = crowd
         .iter()
         .map(|bot| {
