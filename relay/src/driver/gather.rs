@@ -13,8 +13,6 @@
 
 use std::time::{Duration, Instant};
 
-/// A rest is so many times the work before it.
-const REST: u32 = 1;
 /// Longest rest while a send call carries up to [`FEW`] datagrams: what a packet may wait here at most. Sound is played from a buffer
 /// several times as long.
 pub(super) const REST_MAX: Duration = Duration::from_millis(10);
@@ -62,7 +60,7 @@ impl Gather {
     pub(super) fn flushed(&mut self, turn: Duration, flushed: Flushed, now: Instant) {
         self.sent.0 = self.sent.0 * REMEMBERED + flushed.datagrams as f64;
         self.sent.1 = self.sent.1 * REMEMBERED + flushed.sends as f64;
-        let rest = (std::mem::take(&mut self.work) + turn).saturating_mul(REST).min(self.rest_max());
+        let rest = (std::mem::take(&mut self.work) + turn).min(self.rest_max());
         self.until = (rest >= REST_MIN).then(|| now + rest);
     }
 

@@ -35,8 +35,6 @@ pub(super) struct Wheel<M: Machine> {
     asides: Asides<M::Command>,
     stats: Arc<Stats>,
     gather: Gather,
-    /// What the flush of this turn sent.
-    flushed: Flushed,
     /// Whether a tick, a flush or a poll panicked in this turn.
     panicked: bool,
     /// Turns in a row in which one did.
@@ -68,7 +66,6 @@ impl<M: Machine> Wheel<M> {
             asides,
             stats,
             gather: Gather::default(),
-            flushed: Flushed::default(),
             panicked: false,
             panicking_turns: 0,
         }
@@ -81,16 +78,13 @@ impl<M: Machine> Wheel<M> {
             self.tick(now);
             let more_commands = self.take_commands(now);
             let more_datagrams = self.receive(now);
-            let leaves = stopping || self.gather.is_over(now);
-            if leaves {
-                self.flush(now);
-                self.tell();
-            } else if self.relieve(now) {
+            let flushed = (stopping || self.gather.is_over(now)).then(|| self.flush(now));
+            if flushed.is_some() || self.relieve(now) {
                 self.tell();
             }
             if std::mem::take(&mut self.panicked) {
                 self.panicking_turns += 1;
-            } else if leaves {
+            } else if flushed.is_some() {
                 self.panicking_turns = 0;
             }
             if self.panicking_turns >= PANICKING_TURNS_MAX {
@@ -101,7 +95,10 @@ impl<M: Machine> Wheel<M> {
                 return Ok(());
             }
             let busy = more_commands || more_datagrams;
-            now = if leaves { self.sleep(now, busy)? } else { self.nap(now, busy) };
+            now = match flushed {
+                Some(flushed) => self.sleep(now, flushed, busy)?,
+                None => self.nap(now, busy),
+            };
         }
     }
 
@@ -139,11 +136,12 @@ impl<M: Machine> Wheel<M> {
         more
     }
 
-    fn flush(&mut self, now: Instant) {
+    /// Says what was sent.
+    fn flush(&mut self, now: Instant) -> Flushed {
         let before = self.sent();
         self.step(now, |wheel| wheel.machine.flush(&mut wheel.sender, now));
         let after = self.sent();
-        self.flushed = Flushed { datagrams: after.datagrams - before.datagrams, sends: after.sends - before.sends };
+        Flushed { datagrams: after.datagrams - before.datagrams, sends: after.sends - before.sends }
     }
 
     fn sent(&self) -> Flushed {
@@ -207,10 +205,10 @@ impl<M: Machine> Wheel<M> {
     }
 
     /// Until something comes, or something is due.
-    fn sleep(&mut self, turn_began: Instant, busy: bool) -> Result<Instant, Ended> {
+    fn sleep(&mut self, turn_began: Instant, flushed: Flushed, busy: bool) -> Result<Instant, Ended> {
         self.wake.about_to_sleep();
         let before = Instant::now();
-        self.gather.flushed(before - turn_began, self.flushed, before);
+        self.gather.flushed(before - turn_began, flushed, before);
         let timeout = if busy || (self.spill.is_empty() && !self.inbox.is_empty()) || self.inbox.stopping() {
             Duration::ZERO
         } else {
