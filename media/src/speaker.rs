@@ -8,6 +8,7 @@
 
 use crate::packet::{AudioLevel, TrackId};
 use crate::slot::Voice;
+use lyceum_wire::ext;
 use std::time::{Duration, Instant};
 
 /// Somebody speaks from here on, in dB above silence (127 − level): −50 dBov, a calm voice at a laptop.
@@ -110,7 +111,7 @@ impl Speakers {
     pub fn level(&mut self, track: TrackId, level: AudioLevel, now: Instant) -> bool {
         let Ok(at) = self.all.binary_search_by_key(&track, |s| s.track) else { return false };
         let speaker = &mut self.all[at];
-        let loud = f32::from(127 - level.minus_dbov.min(127));
+        let loud = f32::from(ext::AudioLevel::SILENT.saturating_sub(level.minus_dbov));
         let share = if loud > speaker.loudness { ATTACK } else { DECAY };
         speaker.loudness += (loud - speaker.loudness) * share;
         speaker.last_packet = Some(now);

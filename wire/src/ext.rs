@@ -270,6 +270,9 @@ pub struct AudioLevel {
 }
 
 impl AudioLevel {
+    /// The level of digital silence, in −dBov.
+    pub const SILENT: u8 = 127;
+
     /// From the byte on the wire.
     #[inline]
     #[must_use]

@@ -386,7 +386,8 @@ impl Bot {
     fn play(&mut self, now: Instant) {
         let Some(outgoing) = &mut self.outgoing else { return };
         outgoing.at(now);
-        let level = ext::AudioLevel { below_full: if self.speaking { VOICE_LEVEL } else { 127 }, voice: self.speaking };
+        let below_full = if self.speaking { VOICE_LEVEL } else { ext::AudioLevel::SILENT };
+        let level = ext::AudioLevel { below_full, voice: self.speaking };
         for player in &mut self.players {
             player.play(now, Some(level), outgoing);
         }

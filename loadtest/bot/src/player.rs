@@ -16,8 +16,6 @@ const KEPT_PACKETS_MAX: usize = 512;
 const REPAIR_PAUSE: Duration = Duration::from_millis(30);
 /// 20 ms of digital silence, as libopus writes them.
 const OPUS_SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
-/// The level of digital silence (RFC 6464 §3), in −dBov.
-const NOTHING: u8 = 127;
 /// A bot that slept longer than this skips what it missed instead of sending it in one burst.
 const LATE_MAX: Duration = Duration::from_millis(500);
 
@@ -238,7 +236,7 @@ impl Player {
         let (frame, since) = clip.at(self.position);
         let timestamp = self.timestamp(since);
         let Some(origin) = self.spec.origin else {
-            let silent = level.is_some_and(|level| level.below_full == NOTHING);
+            let silent = level.is_some_and(|level| level.below_full == ext::AudioLevel::SILENT);
             let sound = if silent { OPUS_SILENCE } else { &frame.bytes };
             self.packet(timestamp, self.sent.frames == 0, &[], sound, level, out);
             self.sent.frames += 1;

@@ -72,7 +72,7 @@ impl Template {
             template.transport_at = add(Kind::TransportSequence, &[0; 2])?;
             template.send_time_at = add(Kind::AbsSendTime, &[0; 3])?;
             if level {
-                template.level_at = add(Kind::AudioLevel, &[SILENCE])?;
+                template.level_at = add(Kind::AudioLevel, &[AudioLevel::SILENT])?;
             }
             writer.finish()
         });
@@ -129,7 +129,7 @@ impl Template {
             bytes[self.send_time_at..self.send_time_at + 3].copy_from_slice(&holes.send_time.to_be_bytes()[1..]);
         }
         if self.level_at != 0 {
-            bytes[self.level_at] = holes.level.map_or(SILENCE, AudioLevel::to_byte);
+            bytes[self.level_at] = holes.level.map_or(AudioLevel::SILENT, AudioLevel::to_byte);
         }
         if descriptor.is_empty() || self.descriptor_id == 0 {
             out.extend_from_slice(&self.bytes[..self.len]);
@@ -165,8 +165,6 @@ const BLOCK_AT: usize = rtp::FIXED_BYTES + 4 + 4;
 
 /// The bit that says that padding follows the payload (RFC 3550 §5.1).
 const PADDING_BIT: u8 = 0x20;
-/// A level byte that says nothing is heard, for packets whose publisher does not say.
-const SILENCE: u8 = 127;
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use crate::seq::SeqNo;
 use crate::slot;
 use crate::speaker::Speakers;
 use crate::track::cache::Cache;
+use lyceum_wire::ext;
 use lyceum_wire::link::VOICE_ALWAYS;
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,6 @@ pub(super) const PREROLL_PACKETS: u64 = 6;
 /// A voice may be digitally silent for this long before it rests: longer than pauses in speech, and than a player needs to fade what
 /// it plays into silence.
 pub(super) const RESTS_AFTER: Duration = Duration::from_millis(2_000);
-/// The level of digital silence (RFC 6464 §3), in −dBov.
-const NOTHING: u8 = 127;
 /// A packet of sound no longer than this has nothing in it: Opus writes digital silence into 3 to 10 bytes.
 const NOTHING_BYTES_MAX: usize = 16;
 
@@ -51,7 +50,7 @@ impl Hush {
     /// A packet of this level and length. Says whether it is the first after a rest.
     #[inline]
     pub(super) fn hear(&mut self, level: Option<AudioLevel>, bytes: usize, now: Instant) -> bool {
-        let silent = level.is_some_and(|level| level.minus_dbov >= NOTHING);
+        let silent = level.is_some_and(|level| level.minus_dbov >= ext::AudioLevel::SILENT);
         if silent && (self.sounded || bytes <= NOTHING_BYTES_MAX) {
             let since = *self.since.get_or_insert(now);
             self.rests = now.saturating_duration_since(since) >= RESTS_AFTER;

@@ -508,8 +508,7 @@ impl Room {
     }
 
     fn find(&self, id: TrackId) -> Option<&Track> {
-        let place = self.tracks.get((id.0 & 0xffff) as usize).filter(|p| u32::from(p.generation) == id.0 >> 16)?;
-        place.track.as_deref()
+        find(&self.tracks, id)
     }
 
     fn find_mut(&mut self, id: TrackId) -> Option<&mut Track> {
