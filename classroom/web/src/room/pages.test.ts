@@ -27,6 +27,19 @@ describe('pages of a class', () => {
     expect(pageOf(all, ['p40'], 10, 0, seated).ids).toContain('p40');
   });
 
+  it('do not shift while they are looked at, whoever speaks', () => {
+    const all = people(60);
+    const { seated } = pageOf(all, [], 10, 0, []);
+    const second = pageOf(all, [], 10, 1, seated);
+    const spoken = pageOf(all, ['p40', 'p50'], 10, 1, seated);
+    expect(spoken.ids).toEqual(['p40', ...second.ids]);
+    expect(spoken.seated).toEqual(seated);
+    // Who still speaks when the first page is looked at again has a place there.
+    const back = pageOf(all, ['p40'], 10, 0, spoken.seated);
+    expect(back.ids).toContain('p40');
+    expect(back.ids.filter(id => seated.includes(id))).toHaveLength(8);
+  });
+
   it('shrink with the class: the last page there is', () => {
     expect(pageOf(people(5), [], 25, 7, [])).toMatchObject({ page: 0, count: 1 });
     expect(pageOf(people(30), [], 25, 7, [])).toMatchObject({ page: 1, count: 2 });

@@ -5,6 +5,8 @@
  *   page 1   seats: who was there before, who speaks        + oneself
  *   page 2…  the others, as they came                       + who speaks, if not on this page
  * ```
+ *
+ * While another page is shown nobody changes places with who sits on the first: pages that shift at every word cannot be read.
  */
 import { type Person, seats } from './seats';
 
@@ -28,7 +30,7 @@ export function pageOf(
   seatedBefore: readonly string[],
 ): Pages {
   const each = Math.max(1, places - 1);
-  const seated = seats(people, speakers, Math.min(each, Math.max(0, places - 1)), seatedBefore);
+  const seated = seats(people, page > 0 ? [] : speakers, Math.max(0, places - 1), seatedBefore);
   const onFirst = new Set(seated);
   const rest = people.filter(person => !onFirst.has(person.id)).map(person => person.id);
   const count = 1 + Math.ceil(rest.length / each);
