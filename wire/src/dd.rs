@@ -644,4 +644,6 @@ const LAYER_LAST: u32 = 3;
 const LAYERS_MAX: u8 = 8;
 
 #[cfg(test)]
+mod captured;
+#[cfg(test)]
 mod tests;
