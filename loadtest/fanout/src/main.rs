@@ -61,6 +61,9 @@ struct Options {
     /// How long it counts, in seconds.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
+    /// How often each row is measured, edge and bare sends by turns: another guest of the machine may take a part of it meanwhile.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: u8,
     /// SRTP as the dearest profile has it, AES128_CM_HMAC_SHA1_80.
     #[arg(long)]
     sha1: bool,
@@ -104,7 +107,11 @@ fn run(options: &Options) -> Result<Outcome> {
     house.settle()?;
     let mut rows = Vec::new();
     for &viewers in &options.viewers {
-        rows.push(house.row(viewers, options).with_context(|| format!("{viewers} viewers"))?);
+        house.fill(viewers)?;
+        for round in 1..=options.rounds {
+            let row = house.row(options).with_context(|| format!("{viewers} viewers, round {round}"))?;
+            rows.push(Row { round, ..row });
+        }
     }
     house.edge.stop()?;
     Ok(Outcome {
@@ -176,13 +183,18 @@ impl House {
         }
     }
 
-    fn row(&mut self, viewers: usize, options: &Options) -> Result<Row> {
+    /// Lets viewers in until there are so many.
+    fn fill(&mut self, viewers: usize) -> Result<()> {
         while self.viewers < viewers {
             for _ in 0..JOINS_AT_ONCE.min(viewers - self.viewers) {
                 self.enter(Way::View, self.viewers % self.rooms)?;
             }
             self.settle()?;
         }
+        Ok(())
+    }
+
+    fn row(&mut self, options: &Options) -> Result<Row> {
         self.crowd.play(self.shape.interval());
         self.live(Duration::from_secs(options.warm_up))?;
         self.crowd.forget()?;
@@ -213,6 +225,7 @@ impl House {
         Row {
             viewers: self.viewers,
             rooms: self.rooms,
+            round: 1,
             profile: viewer.and_then(|viewer| viewer.call().profile()).map_or_else(String::new, |p| format!("{p:?}")),
             seconds,
             gbps: tally.seen.bytes as f64 * 8.0 / seconds / 1e9,
