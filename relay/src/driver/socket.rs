@@ -222,6 +222,11 @@ impl Receiver {
         }
     }
 
+    /// The last [`Receiver::receive`] brought nothing.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
     /// Every datagram of the last [`Receiver::receive`], in order of arrival.
     pub fn drain(&mut self, mut each: impl FnMut(Datagram<'_>)) {
         let filled = std::mem::take(&mut self.filled);

@@ -124,6 +124,9 @@ impl<M: Machine> Wheel<M> {
     /// True when more datagrams may wait than one turn takes.
     fn receive(&mut self, now: Instant) -> bool {
         let more = self.receiver.receive();
+        if !self.receiver.is_empty() {
+            self.gather.came(now);
+        }
         let machine = &mut self.machine;
         let stats = &self.stats;
         self.receiver.drain(|datagram| {
