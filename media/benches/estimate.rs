@@ -57,6 +57,7 @@ fn main() {
             let Some(Ok(rtcp::Packet::Transport(feedback))) = rtcp::Compound::new(&bytes).next() else { panic!() };
             let before = Instant::now();
             for estimate in &mut estimates {
+                estimate.fetch();
                 estimate.feedback(black_box(&feedback), now);
                 black_box(estimate.target_bps());
             }

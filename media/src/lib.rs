@@ -15,6 +15,7 @@ pub mod downlink;
 pub mod drop;
 pub mod estimate;
 pub mod feedback;
+mod fetch;
 pub mod frame;
 pub mod pace;
 pub mod packet;

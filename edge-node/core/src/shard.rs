@@ -218,9 +218,9 @@ impl Shard {
     /// DTLS and media are taken from known 5-tuples only.
     fn known_sender(&mut self, class: Option<Class>, pair: Pair, bytes: &mut [u8], now: Instant) {
         match (class, self.pairs.peer(pair)) {
-            (Some(Class::Rtp | Class::Rtcp), Some(index)) => {
+            (Some(class @ (Class::Rtp | Class::Rtcp)), Some(index)) => {
                 self.working = Some(Work::Peer(index));
-                self.media_datagram(index, bytes, now);
+                self.media_datagram(index, class, bytes, now);
             }
             (Some(Class::Dtls), Some(index)) => self.session_of(index, pair, bytes, now),
             (Some(Class::Rtp | Class::Rtcp), None) => self.drops.count(DoorDrop::MediaUnknown),

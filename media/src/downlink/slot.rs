@@ -6,6 +6,7 @@ use super::way::Way;
 use super::{SlotCodec, SlotSpec};
 use crate::drop::Drop;
 use crate::feedback::rtx::Repairs;
+use crate::fetch::fetch;
 use crate::packet::{Codec, Packet, Ssrc, TrackId};
 use crate::sink::select::{Select, Step, TEMPORAL_ALL, TileSize};
 use crate::sink::{Begin, Offer, Placed, Stream};
@@ -200,6 +201,23 @@ impl Slot {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_len as u32);
         Ok(begins || moved)
+    }
+
+    /// Asks for what [`Self::take`] needs.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(&self.spec);
+        fetch(&self.select);
+        fetch(&self.stream);
+        if let Some(clock) = self.stream.clock() {
+            fetch(clock);
+        }
+        fetch(&self.track);
+        fetch(&self.codec);
+        fetch(&self.header);
+        fetch(&self.told);
+        fetch(&self.repairs);
+        fetch(&self.packets);
     }
 
     /// Whether a repair of this number may be sent now: not twice within a round trip.

@@ -11,6 +11,7 @@
 
 use super::Sent;
 use super::ignored::Ignored;
+use crate::fetch::fetch;
 use crate::seq::nearest_u16;
 use std::num::NonZeroU8;
 
@@ -100,10 +101,25 @@ impl History {
         }
     }
 
-    /// Reads the places of packets not settled yet.
-    pub(super) fn touch_open(&self) -> u64 {
+    /// Asks for the places of packets not settled yet.
+    #[inline]
+    pub(super) fn fetch_open(&self) {
         let open = (self.decided..self.next).step_by(64 / size_of::<Entry>()).take(8);
-        open.fold(0, |sum, number| sum ^ self.ring.get(self.at(number)).map_or(0, |entry| u64::from(entry.sent_us)))
+        open.for_each(|number| self.fetch_place(number));
+    }
+
+    /// Asks for the place of the next packet, and that of the oldest, which may make room for it.
+    #[inline]
+    pub(super) fn fetch_ends(&self) {
+        self.fetch_place(self.next);
+        self.fetch_place(self.oldest);
+    }
+
+    #[inline]
+    fn fetch_place(&self, number: u64) {
+        if let Some(entry) = self.ring.get(self.at(number)) {
+            fetch(entry);
+        }
     }
 
     /// A packet left.

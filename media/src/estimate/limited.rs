@@ -2,6 +2,8 @@
 //!
 //! A budget fills at a share of the target and is used up by what is sent; when it stays nearly full, little is sent.
 
+use crate::fetch::fetch;
+
 /// Share of the target that counts as "all of it": encoders do not meet their rate exactly.
 const SHARE: f64 = 0.65;
 /// The budget holds this much time, in seconds.
@@ -22,6 +24,14 @@ pub(super) struct Limited {
 impl Limited {
     pub(super) fn new(now_us: u64) -> Self {
         Self { bytes: 0.0, at_us: now_us, limited_since_us: None, ended_us: None }
+    }
+
+    /// Asks for what an update needs.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(&self.bytes);
+        fetch(&self.at_us);
+        fetch(&self.limited_since_us);
     }
 
     /// Something was sent, or (`bytes` 0) time passed.

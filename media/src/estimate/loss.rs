@@ -9,6 +9,7 @@
 //! capacity that one is taken which makes them most likely, with a small preference for higher ones; the inherent loss that
 //! goes with a candidate is found by Newton's method and bounded, because a loss of a third is never noise.
 
+use crate::fetch::fetch;
 /// An observation lasts at least this long, in µs …
 const OBSERVATION_US: u64 = 250_000;
 /// … and speaks of at least so many packets, unless it lasts four times as long.
@@ -175,9 +176,11 @@ impl Loss {
         })
     }
 
-    /// Reads a little of each place that an observation needs.
-    pub(super) fn touch(&self) -> u64 {
-        self.partial.bytes ^ self.average.to_bits() ^ self.made as u64
+    /// Asks for what an observation needs.
+    pub(super) fn fetch(&self) {
+        fetch(&self.partial);
+        fetch(&self.average);
+        fetch(&self.made);
     }
 
     fn recent_loss(&self) -> f64 {

@@ -30,6 +30,7 @@ mod seam;
 mod throughput;
 mod trend;
 
+use crate::fetch::fetch;
 use clock::{PeerClock, Verdict};
 use cluster::Clusters;
 use groups::{Group, Groups};
@@ -166,24 +167,41 @@ impl Estimate {
         }
     }
 
-    /// Reads a little of each place that feedback needs: at once, instead of one miss after the other. A crowd's estimates are in no
-    /// cache, and with three thousand of them this takes a quarter off a feedback (`benches/estimate.rs`).
-    fn touch(&self) -> u64 {
-        self.history.touch_open()
-            ^ self.queue.touch()
-            ^ self.trend.touch()
-            ^ self.throughput.touch()
-            ^ self.loss.touch()
-            ^ self.rate.bps().to_bits()
-            ^ self.target_bps
-            ^ u64::from(self.limited.is_limited())
-            ^ u64::from(self.rtt.is_some())
-            ^ u64::from(self.told.is_some())
+    /// Asks for what feedback needs, which is about to come. A crowd's estimates are in no cache.
+    #[inline]
+    pub fn fetch(&self) {
+        self.fetch_for_sending();
+        fetch(&self.clock);
+        fetch(&self.groups);
+        self.queue.fetch();
+        self.trend.fetch();
+        self.throughput.fetch();
+        self.loss.fetch();
+    }
+
+    /// Asks for what a packet that leaves needs, …
+    #[inline]
+    pub(crate) fn fetch_for_sending(&self) {
+        fetch(&self.history);
+        fetch(&self.queue);
+        fetch(&self.rate);
+        self.reports.fetch();
+        self.limited.fetch();
+        self.probing.fetch();
+        fetch(&self.rtt);
+        fetch(&self.silent_at_us);
+        fetch(&self.target_bps);
+    }
+
+    /// … and when that is there, for its place.
+    #[inline]
+    pub(crate) fn fetch_place(&self) {
+        self.history.fetch_ends();
     }
 
     /// Transport-wide feedback came.
     pub fn feedback(&mut self, feedback: &rtcp::TransportFeedback<'_>, now: Instant) {
-        std::hint::black_box(self.touch());
+        self.history.fetch_open();
         let now_us = self.tell(now);
         self.mind_the_gap(feedback);
         let mut round = Round::new(Unit::TransportWide);

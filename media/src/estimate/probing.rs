@@ -10,6 +10,7 @@
 //! Never above what could be used, never while a queue grows.
 
 use super::{ClusterId, Probe};
+use crate::fetch::fetch;
 use std::num::NonZeroU8;
 
 /// Multiples of the start that are tried at once.
@@ -106,6 +107,13 @@ pub(super) struct Now {
 }
 
 impl Probing {
+    /// Asks for what a packet that leaves needs.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(&self.sending);
+        fetch(&self.begun);
+    }
+
     pub(super) fn new(max_bps: f64) -> Self {
         Self {
             waiting: [0.0; WAITING],

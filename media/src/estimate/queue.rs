@@ -10,6 +10,7 @@
 //! Jitter only ever adds, so the least of a short time is what the queue does. The base is forgotten slowly (clocks drift), and at
 //! once when the level stays flat above it without a packet lost: then the way is longer than it was, as queues never stay flat for long.
 
+use crate::fetch::{fetch, fetch_all};
 /// The level is the least of so much time, in µs: as long as radios keep packets back.
 const LEVEL_US: u64 = 50_000;
 /// Groups remembered for it: they are at least 5 ms apart, or told by different feedback.
@@ -75,10 +76,11 @@ impl Queue {
         self.watch_flat(sent_us, lost, FLAT_US + (packet_ms.min(PACKET_MS_MOST) * 500.0) as i64);
     }
 
-    /// Reads a little of each place that a group needs.
-    pub(super) fn touch(&self) -> u64 {
-        let recent = self.recent.iter().step_by(64 / size_of::<Seen>()).fold(0, |sum, seen| sum ^ seen.sent_us);
-        recent ^ self.level_us as u64 ^ self.flat.since_us
+    /// Asks for what a group needs.
+    pub(super) fn fetch(&self) {
+        fetch_all(&self.recent);
+        fetch(&self.level_us);
+        fetch(&self.flat);
     }
 
     /// What the queue does to a packet, on an arbitrary scale, in µs.

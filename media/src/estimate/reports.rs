@@ -3,6 +3,7 @@
 //! Loss moves the rate as in draft-ietf-rmcat-gcc-02 §6, a round trip that grows far above the least one counts as a queue, and the
 //! receiver's estimate bounds it all.
 
+use crate::fetch::fetch;
 use std::time::Duration;
 
 /// Below this loss the rate may rise, above the other it falls.
@@ -51,6 +52,12 @@ struct Remb {
 }
 
 impl Reports {
+    /// Asks for what a packet that leaves needs.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        fetch(&self.sent_bytes);
+    }
+
     /// Whether the rate ever fell.
     pub(super) fn has_fallen(&self) -> bool {
         self.decreased_us != 0

@@ -1,6 +1,7 @@
 //! How much arrives: the rate of acknowledged bytes on the peer's clock.
 
 use super::groups::Group;
+use crate::fetch::fetch_all;
 
 /// Groups that arrive within this are counted together, in µs.
 const SLOT_US: i64 = 20_000;
@@ -45,9 +46,9 @@ impl Throughput {
         Self { slots: [Slot::default(); SLOTS], begun: 0 }
     }
 
-    /// Reads the place of the newest.
-    pub(super) fn touch(&self) -> u64 {
-        self.newest().map_or(0, |slot| slot.sent_us)
+    /// Asks for what a group needs.
+    pub(super) fn fetch(&self) {
+        fetch_all(&self.slots);
     }
 
     /// A group arrived.

@@ -4,6 +4,7 @@
 //! The slope is that of a least-squares line through the levels of the last groups. The threshold follows it slowly, so that a flow that fills
 //! queues (TCP) does not push us aside, and jitter that belongs to the path is not taken for a queue.
 
+use crate::fetch::{fetch, fetch_all};
 /// What the transit times say of the way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Usage {
@@ -79,10 +80,11 @@ struct Sample {
 }
 
 impl Trend {
-    /// Reads a little of each place that a group needs.
-    pub(super) fn touch(&self) -> u64 {
-        let samples = self.samples.iter().step_by(64 / size_of::<Sample>()).fold(0, |sum, s| sum ^ s.sent_ms.to_bits());
-        samples ^ self.origin_us as u64 ^ self.unrest_ms.to_bits()
+    /// Asks for what a group needs.
+    pub(super) fn fetch(&self) {
+        fetch_all(&self.samples);
+        fetch(&self.origin_us);
+        fetch(&self.unrest_ms);
     }
 
     pub(super) fn new() -> Self {

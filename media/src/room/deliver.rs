@@ -13,7 +13,7 @@
 
 use super::state::{LayerState, PENDING_MAX, Pending, Track};
 use super::{Room, find, find_mut};
-use crate::downlink::{DownlinkId, Downlinks, Outlet, SlotIndex, Terms, Turn};
+use crate::downlink::{DownlinkId, Downlinks, Outlet, SlotIndex, Step, Terms, Turn};
 use crate::drop::{Drop, Drops};
 use crate::packet::TrackId;
 use crate::sink::{Begin, Offer};
@@ -25,6 +25,9 @@ use std::time::Instant;
 /// Packets of all tracks that are offered together: what a class of small pictures brings in a long turn, and few enough that they
 /// stay in the processor's own cache while viewer after viewer gets them.
 const OFFERS_MAX: usize = 8 * PENDING_MAX;
+
+/// How many parts before its turn what of a viewer's state is asked for: one part takes longer than memory does.
+const AHEAD: [(usize, Step); 3] = [(3, Step::Downlink), (2, Step::Slot), (1, Step::Stream)];
 
 /// One track's part of what is delivered together.
 #[derive(Debug)]
@@ -115,7 +118,12 @@ impl Room {
             // A viewer's packets by their size: a send call takes equal ones and a shorter one behind them.
             parts.sort_unstable_by_key(|part| (part.downlink, Reverse(part.size)));
         }
-        for part in parts.iter() {
+        for (n, part) in parts.iter().enumerate() {
+            for (ahead, step) in AHEAD {
+                if let Some(next) = parts.get(n + ahead) {
+                    downlinks.fetch(next.downlink, next.slot, step);
+                }
+            }
             let Some(lot) = lots.get_mut(usize::from(part.lot)) else { continue };
             let offers = offers.get(usize::from(lot.first)..usize::from(lot.end)).unwrap_or_default();
             let terms = Terms { layers: part.layers, turn: Turn::Comes };

@@ -15,6 +15,7 @@ pub mod rewrite;
 pub mod select;
 
 use crate::drop::Drop;
+use crate::fetch::fetch;
 use crate::packet::{Packet, TrackId};
 use crate::seq::SeqNo;
 use crate::srtp::Window;
@@ -184,6 +185,15 @@ impl Stream {
     #[must_use]
     pub fn jumps(&self, packet: &Packet<'_>) -> bool {
         self.segments.last().is_some_and(|segment| packet.seq.0 > segment.packets.next_in() + GAP_MAX)
+    }
+
+    /// Asks for what [`Self::place`] needs beside what lies at its beginning.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        if let Some(segment) = self.segments.last() {
+            fetch(segment);
+        }
+        self.sent.fetch();
     }
 
     /// Begins a segment with this packet, which must be placed next.

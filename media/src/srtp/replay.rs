@@ -1,5 +1,7 @@
 //! The replay window of RFC 3711 §3.3.2.
 
+use crate::fetch::fetch;
+
 /// Packets remembered behind the newest: covers a second of 1,000 packets/s, 128 bytes per source.
 pub(super) const WINDOW_PACKETS: u64 = 1_024;
 
@@ -18,6 +20,13 @@ impl Default for Window {
 }
 
 impl Window {
+    /// Asks for where the next index has its place.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        fetch(&self.next);
+        fetch(&self.seen[slot(self.next)]);
+    }
+
     /// Whether `index` is new. Ask before the tag is checked.
     #[must_use]
     pub fn is_new(&self, index: u64) -> bool {

@@ -7,6 +7,7 @@ use lyceum_media::downlink::Route;
 use lyceum_media::srtp;
 use lyceum_session::ice::PAIRS_MAX;
 use lyceum_session::{Failure, Output, Pair, SrtpKey, SrtpKeys, SrtpProfile};
+use lyceum_wire::demux::Class;
 use lyceum_wire::rtcp::{Compound, Packet};
 use lyceum_wire::signal::Refusal;
 use std::time::Instant;
@@ -34,10 +35,13 @@ impl Shard {
     }
 
     /// SRTP or SRTCP for a peer: the hot path.
-    pub(crate) fn media_datagram(&mut self, index: u32, bytes: &mut [u8], now: Instant) {
+    pub(crate) fn media_datagram(&mut self, index: u32, class: Class, bytes: &mut [u8], now: Instant) {
         let Self { peers, rooms, downlinks, .. } = self;
         let Some(peer) = peers.get_mut(index) else { return };
         let (Some(media), Some(room)) = (&mut peer.media, rooms.get_mut(peer.room)) else { return };
+        if class == Class::Rtcp {
+            downlinks.fetch_for_report(media.downlink);
+        }
         match media.uplink.receive(bytes, now) {
             lyceum_media::Received::Packet(packet) => room.hop.forward(&packet, downlinks, now),
             lyceum_media::Received::Rtcp(compound) => {
