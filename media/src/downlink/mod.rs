@@ -31,7 +31,7 @@ use way::Way;
 pub use way::WayStats;
 
 pub use outbox::{BATCH_BYTES_MAX, OUTBOX_BYTES_MAX, SEGMENTS_MAX};
-pub(crate) use slot::Slot;
+pub(crate) use slot::{Portion, Slot};
 pub use template::MID_BYTES_MAX;
 
 /// One peer's sending side in the arena. Never names another one later.

@@ -54,13 +54,16 @@ pub(crate) struct Portion {
     pub(crate) layer: Option<Layer>,
     /// It was lowered: not up again before.
     pub(crate) held_until: Option<Instant>,
+    /// Since when there is a picture at all, and how often in a row it was taken away soon.
+    pub(crate) came: Option<Instant>,
+    pub(crate) fell: u8,
 }
 
 impl Default for Portion {
     fn default() -> Self {
         let layer = Some(Layer { spatial: TEMPORAL_ALL, temporal: TEMPORAL_ALL });
         let tile = TileSize { width: 0, height: 0 };
-        Self { tile, place: None, pinned: false, layer, held_until: None }
+        Self { tile, place: None, pinned: false, layer, held_until: None, came: None, fell: 0 }
     }
 }
 

@@ -8,7 +8,7 @@
 use super::state::Track;
 use super::{Room, find_mut};
 use crate::allocate::{self, Class, Step, Want};
-use crate::downlink::{Budget, DownlinkId, Downlinks, SlotIndex, Terms, Turn, Why};
+use crate::downlink::{Budget, DownlinkId, Downlinks, Portion, SlotIndex, Terms, Turn, Why};
 use crate::drop::Drop;
 use crate::packet::TrackId;
 use crate::seq::SeqNo;
@@ -190,7 +190,9 @@ impl Room {
                 None => None,
             };
             if *given < want.has && want.has.is_some() {
-                slot.portion.held_until = Some(now + HOLD);
+                slot.portion.held_until = Some(now + slot.portion.hold(given.is_none(), now));
+            } else if given.is_some() && want.has.is_none() {
+                slot.portion.came = Some(now);
             }
             if slot.portion.layer != layer {
                 slot.portion.layer = layer;
@@ -234,6 +236,18 @@ impl Room {
         // No two are alike: nothing is lost by a sort that takes no memory.
         wants.sort_unstable_by_key(|want| (want.class, want.place, want.slot));
         sound_bps
+    }
+}
+
+impl Portion {
+    /// It is lowered, perhaps to nothing: for how long.
+    fn hold(&mut self, to_nothing: bool, now: Instant) -> Duration {
+        if !to_nothing {
+            return HOLD;
+        }
+        let lasted = self.came.take().is_none_or(|came| now.saturating_duration_since(came) >= LASTS);
+        self.fell = if lasted { 0 } else { (self.fell + 1).min(FALLS_MAX) };
+        HOLD * (1 << self.fell)
     }
 }
 
@@ -295,6 +309,10 @@ const SHORT_EVERY: Duration = Duration::from_millis(1_000);
 const ANYWAY_EVERY: Duration = Duration::from_millis(2_000);
 /// Who was lowered is not raised for this long: two layers must not take turns.
 const HOLD: Duration = Duration::from_millis(3_000);
+/// A picture that was there for so long was not tried in vain.
+const LASTS: Duration = Duration::from_secs(20);
+/// Each time in a row that it was, the next try waits twice as long, up to 16 times.
+const FALLS_MAX: u8 = 4;
 /// Packets of one probe sent in one turn.
 const PROBE_PACKETS_MAX: u16 = 64;
 /// The newest packets, repeated in turn.

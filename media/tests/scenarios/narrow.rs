@@ -87,6 +87,29 @@ fn a_picture_larger_than_what_is_assumed_is_not_paused_before_anything_speaks_ag
     );
 }
 
+/// A picture of 192 kbit/s takes some 207 on the wire, and the other one does not fit beside it.
+#[test]
+fn a_picture_that_barely_fits_does_not_come_and_go() {
+    for (kbps, pauses) in [(180, 2), (200, 2), (215, 2), (230, 2), (245, 0), (260, 0), (300, 0)] {
+        let stays = if pauses == 0 { "ben sees ana 180" } else { "" };
+        check(&format!(
+            "ana joins video 1
+             ana publishes camera 180 360 720
+             cleo joins video 1
+             cleo publishes camera 180 360 720
+             ben joins video 2
+             ben downlink {kbps}k
+             ben views ana 1280x720, cleo 1280x720
+             after 25s
+             {stays}
+             ben begins to be watched
+             after 40s
+             {stays}
+             ben was told of at most {pauses} pauses"
+        ));
+    }
+}
+
 #[test]
 fn who_is_paused_is_told_so_and_told_when_it_comes_back() {
     check(

@@ -13,6 +13,7 @@
 //! | `after 500ms` | time passes |
 //! | `ben sees ana 180` · `ben sees nothing of ana` | in the last 150 ms |
 //! | `ben is told that ana is paused` · `is not paused` | by signaling |
+//! | `ben was told of at most 2 pauses` | since `ben begins to be watched` |
 //! | `ben hears ana` · `ben does not hear ana` | likewise |
 //! | `ben has no gap` | every number of every slot arrived, once |
 //! | `ana sends nothing of 720` · `ana sends 720` | in the last 150 ms: demand reached the publisher |
@@ -76,7 +77,11 @@ fn sentence(world: &mut World, words: &[&str]) {
                 none => *none = Some(Narrow::new(bps, now)),
             }
         }
-        [who, "begins", "to", "be", "watched"] => world.person(who).narrow.as_mut().unwrap().longest = Duration::ZERO,
+        [who, "begins", "to", "be", "watched"] => {
+            let person = world.person(who);
+            person.narrow.as_mut().unwrap().longest = Duration::ZERO;
+            person.pauses = 0;
+        }
         [who, "waited", "at", "most", time] => {
             let longest = world.person(who).narrow.as_ref().unwrap().longest;
             assert!(longest <= duration(time), "{longest:?}");
@@ -87,6 +92,10 @@ fn sentence(world: &mut World, words: &[&str]) {
         [who, "sees", whose, height] => assert_eq!(seen(world, who, whose), Some(height.parse().unwrap())),
         [who, "is", "told", "that", whose, "is", "paused"] => assert!(paused(world, who, whose)),
         [who, "is", "told", "that", whose, "is", "not", "paused"] => assert!(!paused(world, who, whose)),
+        [who, "was", "told", "of", "at", "most", count, "pauses"] => {
+            let pauses = world.person(who).pauses;
+            assert!(pauses <= count.parse().unwrap(), "{pauses} pauses");
+        }
         [who, "hears", whose] => assert!(heard(world, who, whose)),
         [who, "does", "not", "hear", whose] => assert!(!heard(world, who, whose)),
         [who, "has", "no", "gap"] => {

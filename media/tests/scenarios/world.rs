@@ -51,6 +51,8 @@ pub(crate) struct Person {
     pub(crate) slots: BTreeMap<String, Option<TrackName>>,
     /// Whether it was told so, by slot.
     pub(crate) paused: BTreeMap<String, bool>,
+    /// How often it was told that a picture is paused.
+    pub(crate) pauses: u32,
     pub(crate) mids: BTreeMap<String, u32>,
     pub(crate) loss_up: u64,
     pub(crate) loss_down: u64,
@@ -247,6 +249,7 @@ impl World {
             players: BTreeMap::new(),
             slots: BTreeMap::new(),
             paused: BTreeMap::new(),
+            pauses: 0,
             mids,
             loss_up: 0,
             loss_down: 0,
@@ -478,7 +481,8 @@ impl World {
                     let person = self.people.values_mut().find(|p| p.downlink == downlink);
                     if let Some(person) = person {
                         for a in assigned {
-                            person.paused.insert(a.mid.clone(), a.paused);
+                            let before = person.paused.insert(a.mid.clone(), a.paused);
+                            person.pauses += u32::from(a.paused && before != Some(true));
                             person.slots.insert(a.mid, a.track);
                         }
                     }
