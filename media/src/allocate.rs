@@ -52,16 +52,19 @@ pub struct Want {
 }
 
 /// The step of each of `wants` (most important first) under a budget in bits per second; none: nothing fits. What goes up must leave
-/// a tenth of the budget free ([`HEADROOM`]), what has its step already needs the price alone. A base needs its price to come, and
-/// to stay it may cost somewhat more than there is ([`PATIENCE`]); so may the most important one to come.
+/// a tenth of the budget free ([`HEADROOM`]), what has its step already needs the price alone. The most important one's base may cost
+/// somewhat more than there is ([`PATIENCE`]): one picture should be there.
 pub fn share(budget_bps: u64, wants: &[Want], given: &mut Vec<Option<usize>>) {
     given.clear();
     given.resize(wants.len(), None);
     let mut purse = Purse { budget_bps, left_bps: i128::from(budget_bps) };
     let first = wants.iter().position(|want| !want.steps.is_empty());
     for (at, (want, given)) in wants.iter().zip(given.iter_mut()).enumerate() {
-        let is_tried = first == Some(at) && !want.held;
-        *given = purse.base(want, is_tried);
+        if first == Some(at) {
+            *given = purse.first(want);
+        } else {
+            purse.raise(want, given);
+        }
     }
     for (want, given) in wants.iter().zip(given.iter_mut()).filter(|(want, _)| want.class < Class::Tile) {
         while given.is_some() && purse.raise(want, given) {}
@@ -78,16 +81,16 @@ pub fn share(budget_bps: u64, wants: &[Want], given: &mut Vec<Option<usize>>) {
 /// What is left to give away.
 struct Purse {
     budget_bps: u64,
-    /// Below zero where bases stay that cost more than there is.
+    /// Below zero where the first base costs more than there is.
     left_bps: i128,
 }
 
 impl Purse {
-    /// The lowest step, if it fits, or nearly and it is there or tried.
-    fn base(&mut self, want: &Want, is_tried: bool) -> Option<usize> {
+    /// The lowest step of the most important one, if it fits; also if it nearly does, and is there or was not tried in vain.
+    fn first(&mut self, want: &Want) -> Option<usize> {
         let price = i128::from(want.steps.first()?.bps);
-        let patience =
-            if want.has.is_some() || is_tried { i128::from(self.budget_bps) * PATIENCE.0 / PATIENCE.1 } else { 0 };
+        let is_patient = want.has.is_some() || !want.held;
+        let patience = if is_patient { i128::from(self.budget_bps) * PATIENCE.0 / PATIENCE.1 } else { 0 };
         if price > self.left_bps + patience {
             return None;
         }
@@ -117,7 +120,7 @@ impl Purse {
 pub const STEPS_MAX: usize = 9;
 /// A new step must leave this part of the budget free, so that an estimate that swings by some per cent does not switch layers with it.
 pub const HEADROOM: u64 = 10;
-/// By this part of the budget a base may cost more than there is and stay: an estimate that notices a queue falls to 0.85 of what arrives
+/// By this part of the budget the first base may cost more than there is: an estimate that notices a queue falls to 0.85 of what arrives
 /// and climbs back, which is no reason to take the last of a picture away. A way that has become narrower makes it fall once more. And an
 /// estimate that only tries of padding hold up stands somewhat low: the most important base is the better try.
 pub const PATIENCE: (i128, i128) = (3, 17);
@@ -170,20 +173,22 @@ mod tests {
     }
 
     #[test]
-    fn a_base_comes_for_its_price_and_stays_through_one_fall_of_the_estimate() {
+    fn the_most_important_base_is_tried_and_stays_through_one_fall_of_the_estimate() {
         use Class::Tile;
         let two = |first, second| [want(Tile, CAMERA, first), want(Tile, CAMERA, second)];
-        assert_eq!(given(300, &two(Some(0), None)), [Some(0), Some(0)]);
-        assert_eq!(given(299, &two(Some(0), None)), [Some(0), None]);
-        assert_eq!(given(255, &two(Some(0), Some(0))), [Some(0), Some(0)], "0.85 of their price");
-        assert_eq!(given(254, &two(Some(0), Some(0))), [Some(0), None]);
-        // The first of all is tried.
+        assert_eq!(given(128, &two(Some(0), Some(0))), [Some(0), None], "0.85 of its price");
+        assert_eq!(given(127, &two(Some(0), Some(0))), [None, None]);
         assert_eq!(given(128, &two(None, None)), [Some(0), None]);
         assert_eq!(given(127, &two(None, None)), [None, None]);
         let mut fallen = two(None, None);
         fallen.iter_mut().for_each(|want| want.held = true);
         assert_eq!(given(149, &fallen), [None, None]);
         assert_eq!(given(150, &fallen), [Some(0), None], "what fits comes at once");
+        // The others as always: to come they leave a tenth free, to stay they must fit.
+        assert_eq!(given(333, &two(Some(0), None)), [Some(0), None]);
+        assert_eq!(given(334, &two(Some(0), None)), [Some(0), Some(0)]);
+        assert_eq!(given(300, &two(Some(0), Some(0))), [Some(0), Some(0)]);
+        assert_eq!(given(299, &two(Some(0), Some(0))), [Some(0), None]);
     }
 
     #[test]
@@ -234,7 +239,7 @@ mod tests {
             let left = (budget * 1_000).saturating_sub(wants.iter().zip(&given).map(price).sum::<u64>());
             // Who has nothing could not have been given a base from what the raises took away, unless nothing was raised.
             for (want, _) in wants.iter().zip(&given).filter(|(_, given)| given.is_none()) {
-                prop_assert!(want.steps[0].bps > left);
+                prop_assert!(want.steps[0].bps + budget * 100 > left);
             }
         }
     }
