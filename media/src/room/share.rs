@@ -192,7 +192,7 @@ impl Room {
             if *given < want.has && want.has.is_some() {
                 slot.portion.held_until = Some(now + slot.portion.hold(given.is_none(), now));
             } else if given.is_some() && want.has.is_none() {
-                slot.portion.came = Some(now);
+                slot.portion.comes(now);
             }
             if slot.portion.layer != layer {
                 slot.portion.layer = layer;
@@ -240,6 +240,12 @@ impl Room {
 }
 
 impl Portion {
+    /// There is a picture. However long the next try would have had to wait, more of it waits no longer than after any fall.
+    fn comes(&mut self, now: Instant) {
+        self.came = Some(now);
+        self.held_until = self.held_until.map(|until| until.min(now + HOLD));
+    }
+
     /// It is lowered, perhaps to nothing: for how long.
     fn hold(&mut self, to_nothing: bool, now: Instant) -> Duration {
         if !to_nothing {
@@ -311,7 +317,7 @@ const ANYWAY_EVERY: Duration = Duration::from_millis(2_000);
 const HOLD: Duration = Duration::from_millis(3_000);
 /// A picture that was there for so long was not tried in vain.
 const LASTS: Duration = Duration::from_secs(20);
-/// Each time in a row that it was, the next try waits twice as long, up to 16 times.
+/// Each further try in vain makes the next one wait twice as long, up to 16 times.
 const FALLS_MAX: u8 = 4;
 /// Packets of one probe sent in one turn.
 const PROBE_PACKETS_MAX: u16 = 64;

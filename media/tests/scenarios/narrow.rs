@@ -111,6 +111,23 @@ fn a_picture_that_barely_fits_does_not_come_and_go() {
 }
 
 #[test]
+fn who_was_tried_in_vain_for_long_goes_up_as_soon_as_anybody() {
+    for seconds in [60, 75, 100] {
+        check(&format!(
+            "ana joins video 1
+             ana publishes camera 180 360 720
+             ben joins video 1
+             ben downlink 180k
+             ben views ana 1280x720
+             after {seconds}s
+             ben downlink 3M
+             after 20s
+             ben sees ana 720"
+        ));
+    }
+}
+
+#[test]
 fn who_is_paused_is_told_so_and_told_when_it_comes_back() {
     check(
         "ana joins video 1
