@@ -4,6 +4,7 @@
 //!   Room ─▶ offer ─▶ slot: wanted? which numbers? ─▶ header │ payload, copied once │ seal in place ─▶ outbox ─▶ flush
 //! ```
 
+mod ahead;
 mod outbox;
 mod report;
 mod slot;
@@ -12,7 +13,6 @@ mod way;
 
 use crate::drop::{Drop, Drops};
 use crate::feedback::report::NtpClock;
-use crate::fetch::fetch;
 use crate::pace::Waiting;
 use crate::packet::{Codec, Packet, Ssrc};
 use crate::sink::{Begin, Offer, Origin};
@@ -30,6 +30,7 @@ pub(crate) use way::Budget;
 use way::Way;
 pub use way::WayStats;
 
+pub(crate) use ahead::Reach;
 pub use outbox::{BATCH_BYTES_MAX, OUTBOX_BYTES_MAX, SEGMENTS_MAX};
 pub(crate) use slot::{Portion, Slot};
 pub use template::MID_BYTES_MAX;
@@ -173,17 +174,6 @@ pub(crate) struct Terms {
     pub(crate) layers: u8,
     /// They come, or have waited.
     pub(crate) turn: Turn,
-}
-
-/// In which order a downlink's state is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// What every packet to the peer needs.
-    Downlink,
-    /// The slot, and the packet's place in the estimate.
-    Slot,
-    /// How the slot's track is numbered.
-    Stream,
 }
 
 /// Why a packet is sent again.
@@ -526,45 +516,6 @@ impl Downlinks {
             self.schedule(id, now);
         }
         taken
-    }
-
-    /// Asks for what [`Self::offer`] will need of a downlink, one step after the other: each needs what the one before brought.
-    #[inline]
-    pub(crate) fn fetch(&self, id: DownlinkId, slot: SlotIndex, step: Step) {
-        let Some(downlink) = self.entries.get(id.index()).and_then(|entry| entry.downlink.as_deref()) else { return };
-        match step {
-            Step::Downlink => {
-                fetch(&downlink.outbound);
-                fetch(&downlink.slots);
-                fetch(&downlink.outbox);
-                fetch(&downlink.config);
-                fetch(&downlink.route);
-                fetch(&downlink.sent);
-                fetch(&downlink.transport);
-                fetch(&downlink.way.pace);
-                downlink.way.estimate.fetch_for_sending();
-            }
-            Step::Slot => {
-                if let Some(slot) = downlink.slots.get(usize::from(slot.0)) {
-                    slot.fetch();
-                }
-                downlink.way.estimate.fetch_place();
-            }
-            Step::Stream => {
-                if let Some(slot) = downlink.slots.get(usize::from(slot.0)) {
-                    slot.stream.fetch();
-                }
-            }
-        }
-    }
-
-    /// A report of this peer comes: asks for what it concerns.
-    #[inline]
-    pub fn fetch_for_report(&self, id: DownlinkId) {
-        if let Some(downlink) = self.entries.get(id.index()).and_then(|entry| entry.downlink.as_deref()) {
-            fetch(&downlink.reception);
-            downlink.way.estimate.fetch();
-        }
     }
 
     /// A slot.

@@ -13,7 +13,7 @@
 
 use super::state::{LayerState, PENDING_MAX, Pending, Track};
 use super::{Room, find, find_mut};
-use crate::downlink::{DownlinkId, Downlinks, Outlet, SlotIndex, Step, Terms, Turn};
+use crate::downlink::{DownlinkId, Downlinks, Outlet, Reach, SlotIndex, Terms, Turn};
 use crate::drop::{Drop, Drops};
 use crate::packet::TrackId;
 use crate::sink::{Begin, Offer};
@@ -27,7 +27,7 @@ use std::time::Instant;
 const OFFERS_MAX: usize = 8 * PENDING_MAX;
 
 /// How many parts before its turn what of a viewer's state is asked for: one part takes longer than memory does.
-const AHEAD: [(usize, Step); 3] = [(3, Step::Downlink), (2, Step::Slot), (1, Step::Stream)];
+const AHEAD: [(usize, Reach); 3] = [(3, Reach::Downlink), (2, Reach::Slot), (1, Reach::Stream)];
 
 /// One track's part of what is delivered together.
 #[derive(Debug)]
@@ -119,9 +119,9 @@ impl Room {
             parts.sort_unstable_by_key(|part| (part.downlink, Reverse(part.size)));
         }
         for (n, part) in parts.iter().enumerate() {
-            for (ahead, step) in AHEAD {
+            for (ahead, reach) in AHEAD {
                 if let Some(next) = parts.get(n + ahead) {
-                    downlinks.fetch(next.downlink, next.slot, step);
+                    downlinks.fetch(next.downlink, next.slot, reach);
                 }
             }
             let Some(lot) = lots.get_mut(usize::from(part.lot)) else { continue };
