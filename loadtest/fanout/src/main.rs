@@ -109,8 +109,7 @@ fn run(options: &Options) -> Result<Outcome> {
     for &viewers in &options.viewers {
         house.fill(viewers)?;
         for round in 1..=options.rounds {
-            let row = house.row(options).with_context(|| format!("{viewers} viewers, round {round}"))?;
-            rows.push(Row { round, ..row });
+            rows.push(house.row(round, options).with_context(|| format!("{viewers} viewers, round {round}"))?);
         }
     }
     house.edge.stop()?;
@@ -194,7 +193,7 @@ impl House {
         Ok(())
     }
 
-    fn row(&mut self, options: &Options) -> Result<Row> {
+    fn row(&mut self, round: u8, options: &Options) -> Result<Row> {
         self.crowd.play(self.shape.interval());
         self.live(Duration::from_secs(options.warm_up))?;
         self.crowd.forget()?;
@@ -210,10 +209,10 @@ impl House {
         }
         ensure!(tally.seen.packets > 0, "nothing arrived");
         let bare = self.ceiling(&tally)?;
-        Ok(self.figures(&before, &after, &tally, bare))
+        Ok(self.figures(round, &before, &after, &tally, bare))
     }
 
-    fn figures(&self, before: &Work, after: &Work, tally: &Tally, bare: Ceiling) -> Row {
+    fn figures(&self, round: u8, before: &Work, after: &Work, tally: &Tally, bare: Ceiling) -> Row {
         let seconds = tally.time.as_secs_f64();
         let (now, then) = (&after.stats, &before.stats);
         let sent = (now.datagrams_out - then.datagrams_out).max(1) as f64;
@@ -225,7 +224,7 @@ impl House {
         Row {
             viewers: self.viewers,
             rooms: self.rooms,
-            round: 1,
+            round,
             profile: viewer.and_then(|viewer| viewer.call().profile()).map_or_else(String::new, |p| format!("{p:?}")),
             seconds,
             gbps: tally.seen.bytes as f64 * 8.0 / seconds / 1e9,

@@ -178,11 +178,11 @@ impl fmt::Display for Outcome {
             )?;
         }
         writeln!(f)?;
-        for same in rows.chunk_by(|a, b| a.viewers == b.viewers).filter(|same| same.len() > 1) {
+        for same in rows.chunk_by(|a, b| a.viewers == b.viewers) {
             let [Row { viewers, rooms, .. }, ..] = same else { continue };
             writeln!(
                 f,
-                "- {viewers} viewers in {rooms} room(s), medians of {} rounds: edge {:.0} ns a packet, limit {:.0} ns, edge × {:.2}, p50 {:.2} ms, p99 {:.2} ms",
+                "- {viewers} viewers in {rooms} room(s), medians of {} round(s): edge {:.0} ns a packet, limit {:.0} ns, edge × {:.2}, p50 {:.2} ms, p99 {:.2} ms",
                 same.len(),
                 median(same, |row| row.edge_ns_per_packet),
                 median(same, |row| row.bare.sealed_ns_per_packet),
@@ -190,6 +190,9 @@ impl fmt::Display for Outcome {
                 median(same, |row| row.delay_p50_ms),
                 median(same, |row| row.delay_p99_ms)
             )?;
+            if let Some(remark) = late(same) {
+                writeln!(f, "- {remark}")?;
+            }
         }
         for row in rows {
             let Loss { missing, edge_send, edge_receive, sink_receive, crowd_send } = row.loss;
@@ -202,11 +205,6 @@ impl fmt::Display for Outcome {
                 )?;
             }
             for remark in row.remarks() {
-                writeln!(f, "- {remark}")?;
-            }
-        }
-        for same in rows.chunk_by(|a, b| a.viewers == b.viewers) {
-            if let Some(remark) = late(same) {
                 writeln!(f, "- {remark}")?;
             }
         }
@@ -278,7 +276,7 @@ mod tests {
         assert!(edge.len() == 1 && edge[0].contains("edge's core is full"), "{edge:?}");
         let rounds = [9.0, 2.0, 6.0].map(|delay_p99_ms| Row { delay_p99_ms, ..row() });
         assert!(late(&rounds).unwrap().contains("only sent"));
-        assert_eq!(late(&rounds[..2]).map(|_| ()), Some(()), "5.5 on average");
+        assert!(late(&rounds[..2]).is_some(), "5.5 on average");
         assert_eq!(late(&rounds[1..2]), None);
         let blind = Row { samples: 0, ..row() }.remarks();
         assert!(blind.len() == 1 && blind[0].contains("samples"), "{blind:?}");
@@ -294,7 +292,7 @@ mod tests {
         assert_eq!(median(&rows[..2], Row::over_limit).to_bits(), 2.25_f64.to_bits());
         let outcome = Outcome { machine: "a machine".into(), bitrate_bps: 1, packets_per_frame: 5, rows };
         let text = outcome.to_string();
-        assert!(text.contains("medians of 3 rounds: edge 320 ns a packet, limit 200 ns, edge × 2.00"), "{text}");
+        assert!(text.contains("medians of 3 round(s): edge 320 ns a packet, limit 200 ns, edge × 2.00"), "{text}");
         assert!(median(&[], Row::over_limit).is_nan());
     }
 }
