@@ -189,10 +189,11 @@ impl Room {
                 None if want.steps.is_empty() => slot.portion.layer,
                 None => None,
             };
-            if *given < want.has && want.has.is_some() {
-                slot.portion.held_until = Some(now + slot.portion.hold(given.is_none(), now));
-            } else if given.is_some() && want.has.is_none() {
-                slot.portion.comes(now);
+            match (slot.portion.layer, layer) {
+                (None, Some(_)) => slot.portion.comes(now),
+                (Some(_), None) => slot.portion.goes(now),
+                _ if *given < want.has => slot.portion.held_until = Some(now + HOLD),
+                _ => {}
             }
             if slot.portion.layer != layer {
                 slot.portion.layer = layer;
@@ -246,14 +247,11 @@ impl Portion {
         self.held_until = self.held_until.map(|until| until.min(now + HOLD));
     }
 
-    /// It is lowered, perhaps to nothing: for how long.
-    fn hold(&mut self, to_nothing: bool, now: Instant) -> Duration {
-        if !to_nothing {
-            return HOLD;
-        }
+    /// There is none any more, shown or still on its way.
+    fn goes(&mut self, now: Instant) {
         let lasted = self.came.take().is_none_or(|came| now.saturating_duration_since(came) >= LASTS);
         self.fell = if lasted { 0 } else { (self.fell + 1).min(FALLS_MAX) };
-        HOLD * (1 << self.fell)
+        self.held_until = Some(now + HOLD * (1 << self.fell));
     }
 }
 
