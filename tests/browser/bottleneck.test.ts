@@ -1,5 +1,5 @@
 /** A viewer behind a line that is too narrow for what is published, and then no longer is. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, it } from 'vitest';
 import { Mesh } from './mesh';
 import { describeOnNetwork, Network, type Place } from './network';
 import { eventually, openBrowser, Person } from './people';
